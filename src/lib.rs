@@ -6,7 +6,10 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "cli")]
+pub mod control;
 pub mod error;
 pub mod overlay;
 pub mod path;
 pub mod source;
+mod sys;

@@ -5,5 +5,8 @@
 
 pub mod config;
 pub mod error;
+#[cfg(feature = "fuse")]
+pub mod fuse;
 pub mod overlay;
 pub mod path;
+pub mod sys;

@@ -7,3 +7,4 @@ pub mod config;
 pub mod error;
 pub mod overlay;
 pub mod path;
+pub mod sys;

@@ -9,7 +9,9 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod control;
 pub mod error;
+#[cfg(feature = "fuse")]
+pub mod fuse;
 pub mod overlay;
 pub mod path;
 pub mod source;
-mod sys;
+pub mod sys;

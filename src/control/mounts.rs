@@ -63,7 +63,7 @@ pub fn ask(mount: &Mount) -> State {
     // A thread, because a daemon that is stopped never answers. It ends with the process.
     let asking = thread::Builder::new().name("ask".to_owned()).spawn(move || {
         // The receiver may have lost its patience.
-        answered.send(live::get_xattr(&path, MOUNT_XATTR)).ok();
+        answered.send(live::get_xattr(&path, MOUNT_XATTR).map_err(io::Error::from)).ok();
     });
     let answer = match asking {
         Ok(_) => answer.recv_timeout(PATIENCE).map_err(|_| "it does not answer".to_owned()),

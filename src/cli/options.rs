@@ -62,6 +62,10 @@ pub struct Options {
     pub dev: Option<Switch>,
     pub exec: Option<Switch>,
     pub atime: Option<Switch>,
+    /// `nodiratime` is `Off`.
+    pub dir_atime: Option<Switch>,
+    pub sync: Option<Switch>,
+    pub dir_sync: Option<Switch>,
     pub nonempty: Option<Switch>,
     pub debug: Option<Switch>,
     /// `fsname=`: the first field of /proc/mounts.
@@ -121,17 +125,14 @@ pub enum OptionError {
 }
 
 /// Options of mount(8) that ask for nothing of us: they are for mount(8) itself, for systemd, or name what is so anyway.
-const TAKEN: [&str; 30] = [
+const TAKEN: [&str; 27] = [
     "defaults",
     "relatime",
     "norelatime",
     "strictatime",
     "nostrictatime",
-    "diratime",
-    "nodiratime",
     "lazytime",
     "nolazytime",
-    "async",
     "auto",
     "noauto",
     "user",
@@ -159,7 +160,7 @@ const TAKEN: [&str; 30] = [
 const TAKEN_WITH_VALUE: [&str; 4] = ["subtype", "comment", "uhelper", "helper"];
 
 /// Known options without effect, and why.
-const UNSUPPORTED: [(&str, &str); 22] = [
+const UNSUPPORTED: [(&str, &str); 20] = [
     ("nfs_export", "the mount cannot be exported by file handle"),
     ("uuid", "the file system id is always that of the upper"),
     ("verity", "fs-verity digests of metacopy files are not checked"),
@@ -175,8 +176,6 @@ const UNSUPPORTED: [(&str, &str); 22] = [
     ("defcontext", "SELinux contexts of a mount are not passed on"),
     ("rootcontext", "SELinux contexts of a mount are not passed on"),
     ("seclabel", "security labels are those of the layers"),
-    ("sync", "writes are synchronous only for files opened so"),
-    ("dirsync", "directory changes are synchronous only by fsync"),
     ("nosymfollow", "symbolic links are always followed"),
     ("remount", "unmount, and mount again with the new options"),
     ("bind", "this is not a bind mount"),
@@ -263,6 +262,11 @@ impl Options {
             "noexec" => self.exec = Some(Switch::Off),
             "atime" => self.atime = Some(Switch::On),
             "noatime" => self.atime = Some(Switch::Off),
+            "diratime" => self.dir_atime = Some(Switch::On),
+            "nodiratime" => self.dir_atime = Some(Switch::Off),
+            "sync" => self.sync = Some(Switch::On),
+            "async" => self.sync = Some(Switch::Off),
+            "dirsync" => self.dir_sync = Some(Switch::On),
             "nonempty" => self.nonempty = Some(Switch::On),
             "debug" => self.debug = Some(Switch::On),
             _ => return Taken::No,

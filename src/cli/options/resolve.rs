@@ -36,6 +36,9 @@ pub struct MountFlags {
     pub dev: Switch,
     pub exec: Switch,
     pub atime: Switch,
+    pub dir_atime: Switch,
+    pub sync: Switch,
+    pub dir_sync: Switch,
 }
 
 /// The union's behaviour.
@@ -91,6 +94,9 @@ pub fn mount_flags(options: &Options, privilege: Privilege) -> MountFlags {
         dev: options.dev.unwrap_or(powers),
         exec: options.exec.unwrap_or(Switch::On),
         atime: options.atime.unwrap_or(Switch::On),
+        dir_atime: options.dir_atime.unwrap_or(Switch::On),
+        sync: options.sync.unwrap_or(Switch::Off),
+        dir_sync: options.dir_sync.unwrap_or(Switch::Off),
     }
 }
 

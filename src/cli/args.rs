@@ -39,9 +39,7 @@ Exit status: 0 done, 1 it could not be done, 2 the command line is wrong.";
     after_help = EXAMPLES,
     styles = STYLES,
     max_term_width = 100,
-    arg_required_else_help = true,
-    disable_help_subcommand = true,
-    infer_subcommands = false
+    arg_required_else_help = true
 )]
 pub struct Cli {
     /// What to do.
@@ -56,6 +54,8 @@ pub struct Cli {
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Mount layers as one tree
+    ///
+    /// The first SOURCE is the top layer, the last one the base.
     Mount(mount::MountArgs),
     /// Unmount, also after the daemon has died
     #[command(visible_alias = "unmount")]

@@ -49,7 +49,7 @@ Options:
   -V, --version              print the version
 
 Without lowerdir=, SOURCE is a directory, or overlay:TOP:...:BASE. Options that cannot be honoured are named in a
-warning, and ignored. More: lamina --help, lamina help mount
+warning, and ignored. More: lamina --help, lamina mount --help
 ";
 
 /// Is this the compatible command line? Decided by the program's name, a first `-o`, or `SOURCE MOUNTPOINT -...`.

@@ -55,8 +55,7 @@ The command returns when the mount serves requests; lamina umount ends it.";
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "lamina mount [OPTIONS] SOURCE... MOUNTPOINT",
-    after_help = EXAMPLES,
-    long_about = "Mount layers as one tree\n\nThe first SOURCE is the top layer, the last one the base."
+    after_help = EXAMPLES
 )]
 pub struct MountArgs {
     #[arg(value_name = "SOURCE", required = true, num_args = 1.., help = "A layer, or several; the first is the top", long_help = SOURCES)]

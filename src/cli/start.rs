@@ -116,7 +116,7 @@ fn report_without_effect(request: &Request, stack: &StackSpec) -> Result<(), Fai
         (Form::Command, all) => {
             let all: Vec<String> = all.iter().map(ToString::to_string).collect();
             Err(Failure::usage(all.join("\n        "))
-                .hint("leave it out; lamina help mount lists the options"))
+                .hint("leave it out; lamina mount --help lists the options"))
         }
     }
 }

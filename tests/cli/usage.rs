@@ -35,7 +35,7 @@ fn options_that_cannot_be_honoured_are_errors_of_lamina_mount() {
     }
     place
         .run(&["mount", "top", "mnt", "--upper", "upper", "--work", "work", "-o", "metacopy=on"])
-        .fails_with(2, &["'metacopy=on' is not supported", "lamina help mount"]);
+        .fails_with(2, &["'metacopy=on' is not supported", "lamina mount --help"]);
     place.is_untouched();
 }
 

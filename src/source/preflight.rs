@@ -377,11 +377,9 @@ fn machine(machine: &Machine) -> Result<(), Refusal> {
     match machine.fuse {
         Fuse::NoDevice => return Err(Refusal::NoDevice),
         Fuse::NoDriver => return Err(Refusal::NoDriver),
-        // fusermount3 opens the device itself and hands it over.
-        Fuse::Refused(errno) if machine.privilege != Privilege::None || machine.fusermount.is_none() => {
-            return Err(Refusal::DeviceRefused(errno));
-        }
-        Fuse::Refused(_) | Fuse::Usable => {}
+        // Also with fusermount3: the connection is opened here first, and only handed to it where mount(2) is refused.
+        Fuse::Refused(errno) => return Err(Refusal::DeviceRefused(errno)),
+        Fuse::Usable => {}
     }
     if machine.privilege == Privilege::None && machine.fusermount.is_none() {
         return Err(Refusal::NoFusermount);

@@ -219,11 +219,6 @@ fn verdicts() {
             |f| f.machine.fuse = Fuse::Refused(Errno::EPERM),
             "/dev/fuse cannot be opened: Operation not permitted",
         ),
-        (
-            "/dev/fuse refused, but fusermount3 opens it",
-            |f| (f.machine.fuse, f.machine.privilege) = (Fuse::Refused(Errno::EACCES), Privilege::None),
-            "fine",
-        ),
         ("root without fusermount3", |f| f.machine.fusermount = None, "fine"),
         (
             "a user without fusermount3",

@@ -61,6 +61,11 @@ impl Adapter {
         Adapter { overlay, validity, info, gate: Gate::Open }
     }
 
+    /// Replaces what `user.lamina.mount` of the root answers.
+    pub(super) fn describe(&mut self, info: Vec<u8>) {
+        self.info = info;
+    }
+
     pub(super) fn behind(self, gate: Gate) -> Self {
         Adapter { gate, ..self }
     }

@@ -67,6 +67,11 @@ impl Mounted {
         self.attachment.unmounter()
     }
 
+    /// Replaces [`MountSpec::info`]: a daemon knows its process id only once it has forked.
+    pub fn describe(&mut self, info: Vec<u8>) {
+        self.adapter.describe(info);
+    }
+
     /// Answers requests until the mount is gone, whoever takes it away.
     ///
     /// # Errors

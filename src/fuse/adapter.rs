@@ -7,8 +7,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::wire::{
-    Body, CopyAnswer, DecodeError, DirBuffer, Header, KernelCache, MAX_IO, Reply, Request, Room, Unique,
-    decode,
+    Body, CopyAnswer, DecodeError, DirBuffer, KernelCache, MAX_IO, Reply, Request, Room, Unique, decode,
 };
 use crate::error::{Error, Kind, Result};
 use crate::overlay::{Invalidation, NodeId, Overlay, Place, Validity};
@@ -99,7 +98,11 @@ impl Adapter {
                     .copied()
                     .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
                     .unwrap_or("no message");
-                log::error!("a request panicked, and is answered with EIO: {said} ({:?})", request.body);
+                log::error!(
+                    "{} of node {} panicked, and is answered with EIO: {said}",
+                    request.kind,
+                    request.header.node.0
+                );
                 Reply::Failed(Errno::EIO)
             }
         }
@@ -111,8 +114,8 @@ impl Adapter {
     }
 
     fn answer<'b>(&self, request: &Request<'_>, scratch: &'b mut Scratch) -> Result<Reply<'b>> {
-        let Request { header, body } = request;
-        self.admit(header, body)?;
+        let Request { header, body, .. } = request;
+        self.admit(request)?;
         let node = header.node;
         let at = |name| Place { dir: node, name };
         let overlay = &*self.overlay;
@@ -138,7 +141,9 @@ impl Adapter {
             Body::Statx => Reply::Statx(overlay.getattr(node)?, self.validity),
             Body::Setattr { handle, change } => attr(overlay.setattr(node, handle, &change)?),
             Body::Readlink => owned(overlay.readlink(node)?),
-            Body::Symlink { name, target } => entry(overlay.symlink(&header.caller(0), at(name), target)?),
+            Body::Symlink { name, target } => {
+                entry(overlay.symlink(&header.caller(0), at(name), target.0)?)
+            }
             Body::Mknod { name, kind, perm, umask } => {
                 entry(overlay.mknod(&header.caller(umask), at(name), kind, perm)?)
             }
@@ -167,7 +172,7 @@ impl Adapter {
             }
             Body::Write { handle, offset, data, kill, cause: _ } => {
                 // The cause changes nothing without a writeback cache: the handle named is open for writing either way.
-                let len = overlay.write(handle, offset, data, kill)?;
+                let len = overlay.write(handle, offset, data.0, kill)?;
                 Reply::Written(count("write", len)?)
             }
             Body::Statfs => Reply::Statfs(overlay.statfs()?),
@@ -178,18 +183,18 @@ impl Adapter {
             Body::Fsync { handle, sync } => done(overlay.fsync(handle, sync))?,
             Body::FsyncDir { sync } => done(overlay.fsyncdir(node, sync))?,
             Body::Setxattr { name, value, mode, sgid } => {
-                not_reserved("set attribute", name)?;
-                done(overlay.setxattr(node, name, value, mode, sgid))?
+                not_reserved("set attribute", name.0)?;
+                done(overlay.setxattr(node, name.0, value.0, mode, sgid))?
             }
             Body::Removexattr { name } => {
-                not_reserved("remove attribute", name)?;
-                done(overlay.removexattr(node, name))?
+                not_reserved("remove attribute", name.0)?;
+                done(overlay.removexattr(node, name.0))?
             }
             Body::Getxattr { name, room } => {
-                if node == NodeId::ROOT && name == MOUNT_INFO {
+                if node == NodeId::ROOT && name.0 == MOUNT_INFO {
                     return fitting("get attribute", self.info.clone(), room);
                 }
-                fitting("get attribute", overlay.getxattr(node, name)?, room)?
+                fitting("get attribute", overlay.getxattr(node, name.0)?, room)?
             }
             Body::Listxattr { room } => fitting("list attributes", overlay.listxattr(node)?, room)?,
             Body::Readdir { cookie, size, listing } => {
@@ -215,7 +220,7 @@ impl Adapter {
             Body::Destroy => Reply::Done,
             // ENOSYS once, and the kernel does it by itself from then on.
             Body::Flush | Body::Opendir | Body::Releasedir | Body::Access | Body::Poll | Body::Unknown(_) => {
-                return Err(Error::new("request", Kind::NotImplemented));
+                return Err(Error::new(request.kind, Kind::NotImplemented));
             }
             // Not ENOSYS: that would take ioctl's own errno away from every file.
             Body::Ioctl => return Err(Error::new("ioctl", Errno::ENOTTY)),
@@ -224,7 +229,7 @@ impl Adapter {
 
     /// `allow_root` is `allow_other` to the kernel; here everybody else is turned away. What finishes something begun, or
     /// uses a file that is open, is let through.
-    fn admit(&self, header: &Header, body: &Body<'_>) -> Result<()> {
+    fn admit(&self, Request { kind, header, body }: &Request<'_>) -> Result<()> {
         let Gate::RootAnd(owner) = self.gate else { return Ok(()) };
         let under_way = matches!(
             body,
@@ -240,7 +245,7 @@ impl Adapter {
         if under_way || header.uid == 0 || header.uid == owner {
             return Ok(());
         }
-        Err(Error::new("request", Kind::AccessDenied))
+        Err(Error::new(kind, Kind::AccessDenied))
     }
 }
 

@@ -110,12 +110,12 @@ const FLAG_NAMES: [(VfsFlags, MsFlags, Option<&str>); 8] = [
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// The mount point cannot be used.
-    #[error("mount point {}: {source}; it must be an existing directory", path.display())]
+    #[error("mount point {}: {}; it must be an existing directory", path.display(), errno.desc())]
     MountPoint {
         /// The mount point.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        errno: Errno,
     },
     /// There is no FUSE.
     #[error(
@@ -124,12 +124,13 @@ pub enum MountError {
     NoDevice,
     /// FUSE is not for us.
     #[error(
-        "/dev/fuse may not be opened ({0}): ask an administrator for `chmod 666 /dev/fuse`, or run as root"
+        "/dev/fuse may not be opened ({}): ask an administrator for `chmod 666 /dev/fuse`, or run as root",
+        .0.desc()
     )]
-    DeviceDenied(io::Error),
+    DeviceDenied(Errno),
     /// The device is there and does not work.
-    #[error("/dev/fuse cannot be opened: {0}")]
-    Device(io::Error),
+    #[error("/dev/fuse cannot be opened: {}", .0.desc())]
+    Device(Errno),
     /// An ordinary user needs a helper that is not installed.
     #[error(
         "fusermount3 was not found: it mounts for ordinary users; install the package fuse3, or run as root or inside `unshare -Urm`"
@@ -155,12 +156,12 @@ pub enum MountError {
         message: String,
     },
     /// mount(2) failed.
-    #[error("mounting on {}: {source}", path.display())]
+    #[error("mounting on {}: {}", path.display(), errno.desc())]
     System {
         /// The mount point.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        errno: Errno,
     },
     /// The kernel and we do not speak one protocol.
     #[error("the kernel's FUSE does not suit: {0}")]
@@ -169,27 +170,33 @@ pub enum MountError {
 
 /// Mounts, and gives the connection and what takes the mount away when dropped.
 pub(super) fn attach(spec: &MountSpec) -> Result<(OwnedFd, Attachment), MountError> {
-    let bad_place = |source| MountError::MountPoint { path: spec.mountpoint.clone(), source };
-    let path = spec.mountpoint.canonicalize().map_err(bad_place)?;
-    let metadata = std::fs::metadata(&path).map_err(bad_place)?;
+    let bad_place = |errno| MountError::MountPoint { path: spec.mountpoint.clone(), errno };
+    let path = spec.mountpoint.canonicalize().map_err(|error| bad_place(errno_of(&error)))?;
+    let metadata = std::fs::metadata(&path).map_err(|error| bad_place(errno_of(&error)))?;
     if !metadata.is_dir() {
-        return Err(bad_place(io::Error::from(io::ErrorKind::NotADirectory)));
+        return Err(bad_place(Errno::ENOTDIR));
     }
 
-    let device = fuse_dev::open().map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => MountError::NoDevice,
-        Some(Errno::EACCES | Errno::EPERM) => MountError::DeviceDenied(error),
-        _ => MountError::Device(error),
+    let device = fuse_dev::open().map_err(|error| match errno_of(&error) {
+        Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => MountError::NoDevice,
+        errno @ (Errno::EACCES | Errno::EPERM) => MountError::DeviceDenied(errno),
+        errno => MountError::Device(errno),
     })?;
     let connection = match mount_directly(&device, &path, metadata.mode(), spec) {
         Ok(()) => device,
         Err(Errno::EPERM) if nix::unistd::geteuid().is_root() => return Err(MountError::Refused { path }),
         Err(Errno::EPERM) => mount_by_helper(&path, spec)?,
-        Err(errno) => return Err(MountError::System { path, source: errno.into() }),
+        Err(errno) => return Err(MountError::System { path, errno }),
     };
-    let ours = connection.try_clone().map_err(|source| MountError::System { path: path.clone(), source })?;
+    let ours = connection
+        .try_clone()
+        .map_err(|error| MountError::System { path: path.clone(), errno: errno_of(&error) })?;
     let state = Arc::new(Mutex::new(Some(Attached { path, connection: ours })));
     Ok((connection, Attachment(Unmounter { state })))
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 fn mount_directly(device: &OwnedFd, path: &Path, mode: u32, spec: &MountSpec) -> Result<(), Errno> {
@@ -241,7 +248,7 @@ fn helper_options(spec: &MountSpec) -> OsString {
 }
 
 fn mount_by_helper(path: &Path, spec: &MountSpec) -> Result<OwnedFd, MountError> {
-    let system = |source| MountError::System { path: path.to_owned(), source };
+    let system = |error: io::Error| MountError::System { path: path.to_owned(), errno: errno_of(&error) };
     let (theirs, ours) = UnixStream::pair().map_err(system)?;
     fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|errno| system(errno.into()))?;
     let mut child = Command::new(HELPER)
@@ -254,9 +261,9 @@ fn mount_by_helper(path: &Path, spec: &MountSpec) -> Result<OwnedFd, MountError>
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|source| match source.kind() {
+        .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => MountError::NoHelper,
-            _ => system(source),
+            _ => system(error),
         })?;
     // Only the child must hold its end, or we would wait for a message from ourselves.
     drop(theirs);
@@ -329,10 +336,10 @@ impl Attached {
                     "{} is still in use: it is detached now and ends with its last user",
                     self.path.display()
                 );
-                unmount(MntFlags::MNT_DETACH).map_err(|errno| self.failed(&errno))
+                unmount(MntFlags::MNT_DETACH).map_err(|errno| self.failed(&errno.desc()))
             }
             Err(Errno::EPERM) => self.detach_by_helper(),
-            Err(errno) => Err(self.failed(&errno)),
+            Err(errno) => Err(self.failed(&errno.desc())),
         }
     }
 
@@ -350,7 +357,7 @@ impl Attached {
     }
 
     fn failed(&self, why: &dyn std::fmt::Display) -> io::Error {
-        io::Error::other(format!("unmounting {}: {why}", self.path.display()))
+        io::Error::other(format!("cannot unmount {}: {why}", self.path.display()))
     }
 }
 

@@ -39,7 +39,7 @@ impl fuser::Filesystem for Negotiator {
         let abi = config.kernel_abi();
         if abi < Version(OLDEST_ABI.0, OLDEST_ABI.1) {
             return Err(unsuitable(format!(
-                "its interface is {abi}, and the oldest that works is {}.{} (Linux 5.16)",
+                "its interface is {abi}, and the oldest that works is {}.{} (Linux 5.17)",
                 OLDEST_ABI.0, OLDEST_ABI.1
             )));
         }

@@ -1,5 +1,5 @@
 //! The kernel's structures, laid out as it writes and reads them: `include/uapi/linux/fuse.h` of Linux 6.18, interface
-//! 7.44. Names and fields are the kernel's; a field that nothing here reads keeps its place under a leading underscore.
+//! 7.45. Names and fields are the kernel's; a field that nothing here reads keeps its place under a leading underscore.
 
 #![allow(missing_docs)] // the source above documents each field
 

@@ -1,7 +1,7 @@
 //! Our own codec of the FUSE protocol: bytes of a request to typed values, typed replies to bytes. It knows no file
 //! descriptor, so that it serves any transport, and no union, so that a table of bytes can test it.
 //!
-//! Written against interface 7.44 (Linux 6.18); [`OLDEST_ABI`] is the oldest a mount accepts.
+//! Written against interface 7.45 (Linux 6.18); [`OLDEST_ABI`] is the oldest a mount accepts.
 
 mod abi;
 mod dirents;

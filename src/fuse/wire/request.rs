@@ -1,5 +1,7 @@
 //! Requests: from bytes to typed values. Every byte is checked; nothing here can panic.
 
+use std::fmt;
+
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::abi::{self, flag, opcode};
@@ -37,9 +39,27 @@ impl Header {
     }
 }
 
+/// Bytes of a request that are no name of a directory entry: data, an attribute's name or value, a link's target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Bytes<'a>(pub &'a [u8]);
+
+/// Readable, and never long: a WRITE may hold a megabyte.
+impl fmt::Debug for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_at_checked(64) {
+            Some((start, rest)) if !rest.is_empty() => {
+                write!(f, "\"{}\"... ({} bytes)", start.escape_ascii(), self.0.len())
+            }
+            _ => write!(f, "\"{}\"", self.0.escape_ascii()),
+        }
+    }
+}
+
 /// A decoded request; names and data borrow from its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
+    /// What its kind is called in messages: `LOOKUP`.
+    pub kind: &'static str,
     /// Who asks, and about what.
     pub header: Header,
     /// What is asked.
@@ -84,7 +104,7 @@ pub enum Body<'a> {
     Statx,
     Setattr { handle: Option<HandleId>, change: AttrChange },
     Readlink,
-    Symlink { name: Name<'a>, target: &'a [u8] },
+    Symlink { name: Name<'a>, target: Bytes<'a> },
     Mknod { name: Name<'a>, kind: SpecialKind, perm: u32, umask: u32 },
     Mkdir { name: Name<'a>, perm: u32, umask: u32 },
     Unlink { name: Name<'a> },
@@ -95,15 +115,15 @@ pub enum Body<'a> {
     Create { name: Name<'a>, perm: u32, umask: u32, mode: OpenMode, existing: Existing },
     Tmpfile { perm: u32, umask: u32, access: Access },
     Read { handle: HandleId, offset: u64, size: u32 },
-    Write { handle: HandleId, offset: u64, data: &'a [u8], kill: KillPriv, cause: WriteCause },
+    Write { handle: HandleId, offset: u64, data: Bytes<'a>, kill: KillPriv, cause: WriteCause },
     Statfs,
     Release { handle: HandleId },
     Fsync { handle: HandleId, sync: Sync },
     FsyncDir { sync: Sync },
-    Setxattr { name: &'a [u8], value: &'a [u8], mode: XattrMode, sgid: AclSgid },
-    Getxattr { name: &'a [u8], room: Room },
+    Setxattr { name: Bytes<'a>, value: Bytes<'a>, mode: XattrMode, sgid: AclSgid },
+    Getxattr { name: Bytes<'a>, room: Room },
     Listxattr { room: Room },
-    Removexattr { name: &'a [u8] },
+    Removexattr { name: Bytes<'a> },
     Readdir { cookie: u64, size: u32, listing: Listing },
     Fallocate { handle: HandleId, mode: FallocateMode, offset: u64, len: u64 },
     Lseek { handle: HandleId, offset: u64, seek: Seek },
@@ -120,8 +140,14 @@ pub enum Body<'a> {
 }
 
 /// The pairs of a `FUSE_BATCH_FORGET`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Forgets<'a>(&'a [u8]);
+
+impl fmt::Debug for Forgets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(node, count)| (node.0, count))).finish()
+    }
+}
 
 impl Forgets<'_> {
     /// Each node, and by how much its lookup count falls.
@@ -159,12 +185,15 @@ pub fn decode(bytes: &[u8]) -> Result<Request<'_>, DecodeError> {
         gid: raw.gid,
         pid: raw.pid,
     };
-    decode_body(&raw, bytes.len(), rest).map(|body| Request { header, body }).map_err(|kind| DecodeError {
-        unique: match raw.opcode {
-            opcode::FORGET | opcode::BATCH_FORGET | opcode::INTERRUPT => None,
-            _ => Some(header.unique),
-        },
-        error: Error::new(opcode::name(raw.opcode), kind),
+    let kind = opcode::name(raw.opcode);
+    decode_body(&raw, bytes.len(), rest).map(|body| Request { kind, header, body }).map_err(|error| {
+        DecodeError {
+            unique: match raw.opcode {
+                opcode::FORGET | opcode::BATCH_FORGET | opcode::INTERRUPT => None,
+                _ => Some(header.unique),
+            },
+            error: Error::new(kind, error),
+        }
     })
 }
 
@@ -187,7 +216,7 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
         opcode::BATCH_FORGET => {
             let count = args.take::<abi::BatchForgetIn>()?.count;
             let len = usize::try_from(count).ok().and_then(|n| n.checked_mul(size_of::<abi::ForgetOne>()));
-            Body::BatchForget(Forgets(args.bytes(len.ok_or(Kind::Protocol("its count is absurd"))?)?))
+            Body::BatchForget(Forgets(args.bytes(len.ok_or(Kind::Protocol("its count is absurd"))?)?.0))
         }
         // Their arguments name a handle at most, and attributes are those of the node either way.
         opcode::GETATTR => Body::Getattr,
@@ -308,22 +337,22 @@ impl<'a> Args<'a> {
         Ok(value)
     }
 
-    fn bytes(&mut self, len: usize) -> Result<&'a [u8], Kind> {
+    fn bytes(&mut self, len: usize) -> Result<Bytes<'a>, Kind> {
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(Kind::Protocol("shorter than its data"))?;
         self.0 = rest;
-        Ok(bytes)
+        Ok(Bytes(bytes))
     }
 
     /// The bytes up to a NUL; there is at least one.
-    fn string(&mut self) -> Result<&'a [u8], Kind> {
+    fn string(&mut self) -> Result<Bytes<'a>, Kind> {
         let end = self.0.iter().position(|b| *b == 0).ok_or(Kind::Protocol("a string without its end"))?;
         let string = self.bytes(end)?;
         self.bytes(1)?;
-        if string.is_empty() { Err(Kind::Protocol("an empty string")) } else { Ok(string) }
+        if string.0.is_empty() { Err(Kind::Protocol("an empty string")) } else { Ok(string) }
     }
 
     fn name(&mut self) -> Result<Name<'a>, Kind> {
-        Name::new(self.string()?).map_err(|invalid| match invalid {
+        Name::new(self.string()?.0).map_err(|invalid| match invalid {
             InvalidName::TooLong => Kind::NameTooLong,
             InvalidName::Empty => Kind::Protocol("an empty name"),
             InvalidName::Separator => Kind::Protocol("a name with a slash"),
@@ -331,10 +360,10 @@ impl<'a> Args<'a> {
         })
     }
 
-    fn xattr_name(&mut self) -> Result<&'a [u8], Kind> {
+    fn xattr_name(&mut self) -> Result<Bytes<'a>, Kind> {
         let name = self.string()?;
         // XATTR_NAME_MAX, and the kernel's own errno for it.
-        if name.len() > 255 { Err(Kind::BufferTooSmall) } else { Ok(name) }
+        if name.0.len() > 255 { Err(Kind::BufferTooSmall) } else { Ok(name) }
     }
 }
 

@@ -6,7 +6,7 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
-#[cfg(feature = "cli")]
+#[cfg(feature = "fuse")]
 pub mod control;
 pub mod error;
 #[cfg(feature = "fuse")]

@@ -1,5 +1,6 @@
 //! Taking a mount away from outside, and waiting for its daemon.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::mounts::{self, State};
 use super::table;
-use crate::source::facts::{find_program, resolve_mountpoint};
 use crate::sys::live;
 
 /// How long the daemon may take to end after the mount is gone.
@@ -94,6 +94,19 @@ pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
     }
 }
 
+/// Where a mount point really is, though the mount on it may be dead (then only its parent can be resolved).
+fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path).or_else(|error| match (error.raw_os_error(), path.file_name()) {
+        // A dead mount, or one of another user.
+        (Some(libc::ENOTCONN | libc::EACCES), Some(name)) => {
+            let parent =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Ok(fs::canonicalize(parent)?.join(name))
+        }
+        _ => Err(error),
+    })
+}
+
 fn take_away(given: &Path, real: &Path, busy: Busy) -> Result<(), UnmountError> {
     let flags = match busy {
         Busy::Refuse => MntFlags::UMOUNT_NOFOLLOW,
@@ -110,8 +123,7 @@ fn take_away(given: &Path, real: &Path, busy: Busy) -> Result<(), UnmountError> 
 
 /// An ordinary user's way.
 fn by_helper(path: PathBuf, real: &Path, busy: Busy) -> Result<(), UnmountError> {
-    let Some(program) = find_program("fusermount3") else { return Err(UnmountError::NoHelper { path }) };
-    let mut command = Command::new(program);
+    let mut command = Command::new("fusermount3");
     command.arg("-u").stdin(Stdio::null());
     if busy == Busy::Detach {
         command.arg("-z");
@@ -126,6 +138,7 @@ fn by_helper(path: PathBuf, real: &Path, busy: Busy) -> Result<(), UnmountError>
                 false => UnmountError::Refused { path, message },
             })
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(UnmountError::NoHelper { path }),
         Err(error) => Err(UnmountError::Refused { path, message: format!("fusermount3: {error}") }),
     }
 }
@@ -141,8 +154,8 @@ impl Daemon {
     /// namespace.
     fn find(pid: u32) -> Option<Self> {
         let handle = live::pidfd_open(pid).ok()?;
-        let own = std::fs::read_link("/proc/self/exe").ok()?;
-        let its = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+        let own = fs::read_link("/proc/self/exe").ok()?;
+        let its = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
         (own.file_name() == its.file_name()).then_some(Daemon { pid, handle })
     }
 

@@ -59,21 +59,8 @@ pub fn gather(stack: &StackSpec, mountpoint: &Path, privilege: Privilege) -> Fac
     }
 }
 
-/// Where a mount point really is, though the mount on it may be dead (then only its parent can be resolved).
-pub fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
-    fs::canonicalize(path).or_else(|error| match (error.raw_os_error(), path.file_name()) {
-        // A dead mount, or one of another user.
-        (Some(libc::ENOTCONN | libc::EACCES), Some(name)) => {
-            let parent =
-                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Ok(fs::canonicalize(parent)?.join(name))
-        }
-        _ => Err(error),
-    })
-}
-
 /// A program in PATH, or in the directories where root's tools are.
-pub fn find_program(name: &str) -> Option<PathBuf> {
+fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from))

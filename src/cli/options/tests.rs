@@ -77,7 +77,7 @@ fn options_that_mean_something() {
             (o.suid, o.dev, o.exec, o.atime) =
                 (Some(Switch::Off), Some(Switch::Off), Some(Switch::Off), Some(Switch::Off));
         }),
-        (|o| o.dir_atime = Some(Switch::Off)),
+        ("nodiratime", |o| o.dir_atime = Some(Switch::Off)),
         ("sync,dirsync", |o| (o.sync, o.dir_sync) = (Some(Switch::On), Some(Switch::On))),
         ("sync,async", |o| o.sync = Some(Switch::Off)),
         ("nonempty", |o| o.nonempty = Some(Switch::On)),

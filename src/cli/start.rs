@@ -265,13 +265,14 @@ fn unmount_on_signals(signals: SigSet, process: Process, mut unmounter: Unmounte
                 log::warn!("{signal} again: ending now, though the mount is still in use");
                 std::process::exit(1);
             }
-            Ok(signal) => match unmounter.unmount() {
-                Ok(()) => {
-                    log::info!("{signal}: unmounted");
-                    unmounted = true;
+            Ok(signal) => {
+                // Said before it happens: the process may end with the mount.
+                log::info!("{signal}: unmounting");
+                match unmounter.unmount() {
+                    Ok(()) => unmounted = true,
+                    Err(error) => log::error!("{signal}: {error}"),
                 }
-                Err(error) => log::error!("{signal}: {error}"),
-            },
+            }
             Err(errno) => {
                 log::error!("waiting for signals: {}", errno.desc());
                 return;

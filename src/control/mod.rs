@@ -7,6 +7,8 @@ mod info;
 #[cfg(feature = "cli")]
 pub mod mounts;
 #[cfg(feature = "cli")]
+mod patience;
+#[cfg(feature = "cli")]
 pub mod table;
 #[cfg(feature = "cli")]
 pub mod unmount;

@@ -3,13 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use super::table::{self, Mount};
-use super::{FS_TYPE, MOUNT_XATTR, MountInfo};
-use crate::sys::live;
+use super::{FS_TYPE, MOUNT_XATTR, MountInfo, patience};
 
 /// How long a mount may take to describe itself: a daemon that is stopped would keep `lamina list` waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -58,20 +55,9 @@ pub fn is_fuse(fs_type: &str) -> bool {
 
 /// Asks a mount what it is.
 pub fn ask(mount: &Mount) -> State {
-    let (answered, answer) = mpsc::channel();
-    let path = mount.mountpoint.clone();
-    // A thread, because a daemon that is stopped never answers. It ends with the process.
-    let asking = thread::Builder::new().name("ask".to_owned()).spawn(move || {
-        // The receiver may have lost its patience.
-        answered.send(live::get_xattr(&path, MOUNT_XATTR).map_err(io::Error::from)).ok();
-    });
-    let answer = match asking {
-        Ok(_) => answer.recv_timeout(PATIENCE).map_err(|_| "it does not answer".to_owned()),
-        Err(error) => Err(error.to_string()),
-    };
-    match answer {
+    match patience::attribute(&mount.mountpoint, MOUNT_XATTR, PATIENCE) {
         Ok(answer) => state(answer, &mount.fs_type, &mount.mountpoint),
-        Err(silence) => State::Silent(silence),
+        Err(error) => State::Silent(error.to_string()),
     }
 }
 

@@ -196,6 +196,25 @@ fn a_dead_mount_is_recognised_and_cleared() {
 }
 
 #[test]
+fn a_stopped_daemon_keeps_nobody_waiting() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let pid = place.pid();
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    let silent = place.listed().unwrap();
+    assert_eq!(
+        (silent["state"].as_str(), silent["problem"].as_str()),
+        (Some("silent"), Some("it does not answer"))
+    );
+    // It goes all the same: what it is called tells that it is ours.
+    place.run(&["umount", "--lazy", "mnt"]).succeeds();
+    kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    wait_for(|| !process_runs(pid));
+    assert!(!process_runs(pid));
+}
+
+#[test]
 fn a_mount_in_use_is_busy_unless_lazy() {
     let place = Place::new();
     let mount = place.run(&["mount", "top", "base", "mnt"]);
@@ -286,7 +305,7 @@ fn a_log_file_outlives_the_terminal() {
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     wait_for(|| !process_runs(pid));
     let log = fs::read_to_string(place.path("log")).unwrap();
-    assert!(log.contains(&format!("{pid} INFO SIGTERM: unmounted")), "{log}");
+    assert!(log.contains(&format!("{pid} INFO SIGTERM: unmounting")), "{log}");
 }
 
 #[test]

@@ -5,5 +5,6 @@
 
 pub mod config;
 pub mod error;
+pub mod marker;
 pub mod overlay;
 pub mod path;

@@ -8,3 +8,4 @@ pub mod error;
 pub mod marker;
 pub mod overlay;
 pub mod path;
+pub mod sys;

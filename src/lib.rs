@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod error;
+pub mod marker;
 pub mod overlay;
 pub mod path;
 pub mod sys;

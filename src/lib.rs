@@ -5,7 +5,9 @@
 
 pub mod config;
 pub mod error;
+pub mod layer;
 pub mod marker;
 pub mod overlay;
 pub mod path;
+pub mod resolve;
 pub mod sys;

@@ -5,14 +5,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
 use super::directory::{Layer, LayerRules};
 use super::staged::Staged;
-use crate::config::{Durability, Namespace, UpperSpec, Whiteouts};
+use crate::config::{Durability, Index, Namespace, UpperSpec, Whiteouts};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, oci_whiteout};
 use crate::path::{Name, NameBuf};
@@ -22,6 +22,8 @@ use crate::sys::{dirents, file};
 
 /// Where objects are made, within the work directory.
 const WORK: &[u8] = b"work";
+/// Where hard links are indexed, within the work directory.
+const INDEX: &[u8] = b"index";
 /// Where features are noted that another mount must know, within [`WORK`].
 const INCOMPAT: &[u8] = b"incompat";
 /// The note of a volatile mount, within [`INCOMPAT`].
@@ -56,6 +58,8 @@ pub struct UpperOptions {
     pub whiteouts: Whiteouts,
     /// What is synced.
     pub durability: Durability,
+    /// Is there an index of hard links?
+    pub index: Index,
 }
 
 /// The writable layer.
@@ -71,6 +75,7 @@ pub struct Upper {
     pub durability: Durability,
     work_root: OwnedFd,
     work: OwnedFd,
+    index: Option<Arc<OwnedFd>>,
     next_name: AtomicU64,
     /// A whiteout in the work directory that others are links of.
     whiteout: Mutex<Option<NameBuf>>,
@@ -113,11 +118,15 @@ impl Upper {
             durability: options.durability,
             work_root,
             work,
+            index: None,
             next_name: AtomicU64::new(0),
             whiteout: Mutex::new(None),
             renames_whiteout: AtomicBool::new(true),
         };
         upper.probe(options).map_err(in_work)?;
+        if options.index == Index::On {
+            upper.index = Some(Arc::new(open_index(upper.work_root.as_fd()).map_err(in_work)?));
+        }
         if options.durability == Durability::Volatile {
             upper.mark_volatile().map_err(in_work)?;
         }
@@ -129,9 +138,14 @@ impl Upper {
         self.work.as_fd()
     }
 
-    /// The work directory itself, for its `index/`.
-    pub fn work_root(&self) -> BorrowedFd<'_> {
-        self.work_root.as_fd()
+    /// The index of hard links, where there is one (`index=on`).
+    pub fn index(&self) -> Option<BorrowedFd<'_>> {
+        self.index.as_ref().map(|index| index.as_fd())
+    }
+
+    /// [`Upper::index`], to be held.
+    pub fn index_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.index.clone()
     }
 
     /// Finds out which marks this file system and this user can write.
@@ -450,6 +464,16 @@ fn open_work(root: BorrowedFd<'_>) -> Result<OwnedFd> {
             .map_err(|error| error.at([b"work/", name.as_bytes()].concat()))?;
     }
     Ok(work)
+}
+
+/// Opens `index/`, made if it is not there.
+fn open_index(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let index = name(INDEX)?;
+    match fs::mkdir(root, index, 0o700) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Error::new("make index/", errno)),
+    }
+    fs::open_at(root, index, libc::O_RDONLY | libc::O_DIRECTORY, 0).op("open index/")
 }
 
 /// Is there anything in `incompat/`? Then another mount has left a note that this one must not ignore.

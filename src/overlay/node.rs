@@ -12,7 +12,6 @@
 //!    taken under them.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -20,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use super::descriptors::Cell;
 use super::listing::Names;
 use super::types::{FileKind, NodeId};
+use crate::layer::OciMarks;
 use crate::path::{NameBuf, RelPath};
 use crate::resolve::Depth;
 
@@ -42,6 +42,8 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     /// Lookups the kernel has not forgotten, and children that are nodes. At zero the node goes.
     pub(super) refs: AtomicU64,
+    /// It left the table, and its parents know.
+    pub(super) gone: AtomicBool,
     pub(super) body: Body,
 }
 
@@ -95,20 +97,14 @@ pub(super) struct DirNode {
 #[derive(Debug)]
 pub(super) struct UpperPart {
     pub(super) fd: Cell,
+    /// Its inode number there: what is opened again by its path must be the same directory.
+    pub(super) ino: u64,
+    /// Empty files in it with the whiteout attribute are whiteouts.
+    pub(super) xwhiteouts: bool,
     /// It is marked as holding copies.
     pub(super) impure: AtomicBool,
-    /// It has `.wh.` files, or may have.
-    pub(super) oci: Mutex<OciState>,
-}
-
-/// What is known of `.wh.` files in an upper directory.
-#[derive(Debug, Default)]
-pub(super) enum OciState {
-    /// Not looked yet.
-    #[default]
-    Unknown,
-    /// These names are deleted by them.
-    Known(HashSet<NameBuf>),
+    /// The names deleted by `.wh.` files in it, once looked.
+    pub(super) oci: Mutex<Option<OciMarks>>,
 }
 
 /// A directory's part in one lower layer.
@@ -121,7 +117,7 @@ pub(super) struct LowerPart {
     pub(super) xwhiteouts: bool,
     pub(super) fd: Cell,
     /// The names deleted by `.wh.` files in it, once looked.
-    pub(super) oci: OnceLock<Option<Box<crate::layer::OciMarks>>>,
+    pub(super) oci: OnceLock<Option<Box<OciMarks>>>,
 }
 
 /// What a directory's state lock guards.
@@ -179,8 +175,14 @@ impl DirNode {
 }
 
 impl UpperPart {
-    pub(super) fn new(fd: Cell) -> Self {
-        UpperPart { fd, impure: AtomicBool::new(false), oci: Mutex::default() }
+    pub(super) fn new(fd: Cell, ino: u64, xwhiteouts: bool) -> Self {
+        UpperPart { fd, ino, xwhiteouts, impure: AtomicBool::new(false), oci: Mutex::default() }
+    }
+}
+
+impl LowerPart {
+    pub(super) fn new(depth: Depth, path: RelPath, xwhiteouts: bool) -> Self {
+        LowerPart { depth, path, xwhiteouts, fd: Cell::empty(), oci: OnceLock::new() }
     }
 }
 
@@ -206,6 +208,8 @@ pub(super) struct LeafState {
     pub(super) source: Source,
     /// Where its data is, if not with its metadata.
     pub(super) data: Option<LowerFile>,
+    /// Under what it is found by its other names.
+    pub(super) link_key: Option<InodeKey>,
 }
 
 /// Where a file is.
@@ -215,6 +219,8 @@ pub(super) enum Source {
     Lower(LowerFile),
     /// In the upper, under each of its places.
     Upper,
+    /// In the index, whichever of its places are in the upper (`index=on`).
+    Indexed(NameBuf),
     /// In the upper, without a name that is known here.
     Nameless(Arc<OwnedFd>),
 }
@@ -246,11 +252,13 @@ impl LeafNode {
     }
 }
 
-/// An upper inode, or with `index=on` a lower one: what hard links have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What the names of a hard link have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum InodeKey {
+    /// An inode of the upper.
     Upper { ino: u64 },
-    Lower { dev: u64, ino: u64 },
+    /// An index entry, there already or to be made by a copy-up (`index=on`).
+    Indexed(NameBuf),
 }
 
 const SHARDS: usize = 16;

@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 #[cfg(feature = "fuse")]
 pub mod fuse;
+pub mod marker;
 pub mod overlay;
 pub mod path;
 pub mod sys;

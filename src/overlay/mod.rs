@@ -1,5 +1,6 @@
 //! The union file system as a plain library: usable and tested without FUSE.
 
+pub mod ownership;
 mod types;
 
 pub use types::*;

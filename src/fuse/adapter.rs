@@ -238,9 +238,9 @@ fn guarded<'b>(request: &Request<'_>, handler: impl FnOnce() -> Result<Reply<'b>
                 .copied()
                 .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
                 .unwrap_or("no message");
-            let Request { kind, header, .. } = request;
+            let Request { kind, header, body } = request;
             log::error!("{kind} of node {} panicked, and is answered with EIO: {said}", header.node.0);
-            Reply::Failed(Errno::EIO)
+            if body.has_reply() { Reply::Failed(Errno::EIO) } else { Reply::Silence }
         }
     }
 }

@@ -179,6 +179,8 @@ fn a_panic_is_answered_with_eio() {
     let asked = request(0, NodeId::ROOT, Body::Getattr);
     assert_eq!(guarded(&asked, || panic!("on purpose")), Reply::Failed(Errno::EIO));
     assert_eq!(guarded(&asked, || panic!("{}", String::from("on purpose"))), Reply::Failed(Errno::EIO));
+    let forget = request(0, NodeId::ROOT, Body::Forget { count: 1 });
+    assert_eq!(guarded(&forget, || panic!("on purpose")), Reply::Silence);
     assert_eq!(guarded(&asked, || Ok(Reply::Done)), Reply::Done);
     let missing = || Err(Error::new("test", Kind::NotFound));
     assert_eq!(guarded(&asked, missing), Reply::Failed(Errno::ENOENT));

@@ -6,6 +6,8 @@
 pub mod config;
 pub mod error;
 pub mod layer;
+#[cfg(feature = "fuse")]
+pub mod fuse;
 pub mod marker;
 pub mod overlay;
 pub mod path;

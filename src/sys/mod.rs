@@ -8,6 +8,8 @@
 pub mod dirents;
 pub mod file;
 pub mod fs;
+#[cfg(feature = "fuse")]
+pub mod fuse_dev;
 pub mod handle;
 pub mod identity;
 pub mod xattr;

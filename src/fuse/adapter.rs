@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::overlay::{Invalidation, NodeId, Overlay, Place, Validity};
 
 /// The extended attribute of the root that describes the mount. Never listed, never set.
-const MOUNT_INFO: &[u8] = b"user.lamina.mount";
+const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
 
 /// Names that nobody sets or removes through a mount.
 const RESERVED: &[u8] = b"user.lamina.";

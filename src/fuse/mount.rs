@@ -20,10 +20,8 @@ use nix::mount::{MntFlags, MsFlags};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::config::Acl;
+use crate::control::FS_TYPE;
 use crate::sys::fuse_dev;
-
-/// The file system's type in /proc/mounts.
-pub const FS_TYPE: &str = "fuse.lamina";
 
 /// The program that mounts for ordinary users.
 const HELPER: &str = "fusermount3";

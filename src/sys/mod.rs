@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub mod daemon;
 pub mod dirents;
 pub mod file;
 pub mod fs;
@@ -12,6 +14,8 @@ pub mod fs;
 pub mod fuse_dev;
 pub mod handle;
 pub mod identity;
+#[cfg(feature = "cli")]
+pub mod live;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

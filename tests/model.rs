@@ -23,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lamina::config::{Behaviour, Durability, Index, Namespace, RedirectDir, Whiteouts};
 use proptest::prelude::*;
-use proptest::test_runner::{RngSeed, TestRunner};
+use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
 use layers::{Entries, Powers, any_layer};
 use ops::{Op, any_op};
@@ -117,8 +117,13 @@ fn check(index: Index, cases: u32) {
     let powers = Powers::ours();
     let outcome = TestRunner::new(config)
         .run(&any_case(powers, index), |case| run_case(&case, powers).map_err(TestCaseError::fail));
-    if let Err(error) = outcome {
-        panic!("{error}");
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(why, case)) => {
+            let Case { layers, behaviour, .. } = case;
+            panic!("{why}\nlayers, top first: {layers:?}\nwith {behaviour:?}");
+        }
+        Err(TestError::Abort(why)) => panic!("given up: {why}"),
     }
 }
 

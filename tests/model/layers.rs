@@ -350,6 +350,24 @@ pub fn stored_xattrs(place: &FsPath) -> BTreeMap<Vec<u8>, Vec<u8>> {
     })
 }
 
+/// The layer without the whiteouts in directories that merge with nothing: the kernel's overlay lists those, though
+/// it does not find them.
+pub fn prune(model: &Model, entries: &Entries, below: Option<Id>) -> Entries {
+    let pruned = |(name, item): (&usize, &Item)| {
+        let item = match item {
+            Item::Whiteout(_) if below.is_none() => return None,
+            Item::Dir { meta, opaque, entries } => {
+                let child = below.and_then(|dir| model.child(dir, NAMES[*name]));
+                let below = child.filter(|id| opaque.is_none() && model.node(*id).is_dir());
+                Item::Dir { meta: meta.clone(), opaque: *opaque, entries: prune(model, entries, below) }
+            }
+            item => item.clone(),
+        };
+        Some((*name, item))
+    };
+    entries.iter().filter_map(pruned).collect()
+}
+
 /// Puts a layer on top of what the model has.
 pub fn merge(model: &mut Model, entries: &Entries) {
     let links = links(entries);

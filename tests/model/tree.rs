@@ -416,7 +416,10 @@ impl Model {
                 continue;
             }
             let count = paths.len() as u32;
-            self.node_mut(id).links = Links::Lower { group: id, count };
+            // A number that no earlier group has: an object may have been one of another.
+            let group = self.next;
+            self.next += 1;
+            self.node_mut(id).links = Links::Lower { group, count };
             for path in &paths[1..] {
                 let other = self.add(self.node(id).clone());
                 let (name, dir) = path.split_last().unwrap();

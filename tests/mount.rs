@@ -1,0 +1,3 @@
+//! Mount tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod support;

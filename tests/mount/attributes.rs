@@ -144,7 +144,7 @@ fn statx_knows_the_birth() {
 
 #[test]
 fn sizes_and_blocks_are_those_below() {
-    let m = Setup::named("kinds").mount();
+    let m = Setup::named("kinds").build().settle().mounted();
     for path in ["file", "empty", "sparse", "pattern"] {
         let below = m.lower(1, path).symlink_metadata().unwrap();
         assert_eq!((m.stat(path).size(), m.stat(path).blocks()), (below.size(), below.blocks()), "{path}");

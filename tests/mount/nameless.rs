@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 
 use crate::support::sys::{self, MapAccess, SharedMap};
-use crate::support::{Errno, Mount, errno, with_umask};
+use crate::support::{Backend, Errno, Mount, errno, with_umask};
 
 fn open(m: &Mount, path: &str) -> File {
     OpenOptions::new().read(true).write(true).open(m.at(path)).unwrap()
@@ -51,7 +51,10 @@ fn an_unlinked_lower_file_lives_while_it_is_open() {
     let mut file = File::open(m.at("lower")).unwrap();
     fs::remove_file(m.at("lower")).unwrap();
     assert_eq!(text(&mut file), "lower");
-    assert_eq!(file.metadata().unwrap().nlink(), 0);
+    // The kernel's overlay shows the lower file's own count.
+    if Backend::current() == Backend::Lamina {
+        assert_eq!(file.metadata().unwrap().nlink(), 0);
+    }
     assert!(m.absent("lower") && m.whiteout_in_upper("lower"));
     drop(file);
     assert_eq!(m.names("."), [""; 0]);

@@ -29,7 +29,7 @@ fn volatile_leaves_its_mark_until_a_person_removes_it() {
     layers.set_options("xino=auto");
     let (_, layers) = layers.mount().expect_err("also without the option");
     fs::remove_dir_all(layers.work().join("work")).unwrap();
-    let m = layers.mount().unwrap_or_else(|(message, _)| panic!("{message}"));
+    let m = layers.mounted();
     assert_eq!(m.text("f"), "changed");
 }
 
@@ -253,7 +253,12 @@ fn an_index_is_kept_in_the_work_directory() {
     // With its last name the entry goes.
     fs::remove_file(m.at("a")).unwrap();
     fs::remove_file(m.at("b")).unwrap();
-    assert_eq!(crate::support::guard::names(&index), [""; 0]);
+    // The kernel's overlay may keep a whiteout there to link from.
+    let left: Vec<String> = crate::support::guard::names(&index)
+        .into_iter()
+        .filter(|name| !crate::support::guard::is_whiteout(&index.join(name)))
+        .collect();
+    assert_eq!(left, [""; 0]);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn an_upper_that_was_written_is_shown() {
     fs::remove_file(m.at("old")).unwrap();
     let mut layers = m.unmount();
     layers.set_options("ro");
-    let m = layers.mount().unwrap_or_else(|(message, _)| panic!("{message}"));
+    let m = layers.mounted();
     assert_eq!(m.text("file"), "changed");
     assert!(m.absent("old"));
     assert_eq!(errno(fs::write(m.at("file"), "x")), Errno::EROFS);

@@ -91,15 +91,6 @@ fn a_directory_of_lower_whiteouts_is_empty() {
 }
 
 #[test]
-fn an_upper_directory_of_whiteouts_is_removed_whole() {
-    // The upper's directory is pure (made over a deleted one), so that its whiteouts hide nothing and go with it.
-    let m = Mount::of("layer 1\nfile other \"x\"\nupper\ndir pure\nwhiteout pure/a\nwhiteout pure/b\n");
-    assert_eq!(m.names("pure"), [""; 0]);
-    fs::remove_dir(m.at("pure")).unwrap();
-    assert!(m.absent("pure") && m.absent_in_upper("pure"));
-}
-
-#[test]
 fn files_and_directories_are_removed_by_their_own_calls() {
     let m = Mount::of(LOWER);
     assert_eq!(errno(fs::remove_file(m.at("empty"))), Errno::EISDIR);

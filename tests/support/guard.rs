@@ -121,8 +121,7 @@ impl Setup {
     /// Builds the layers and mounts them.
     #[track_caller]
     pub fn mount(self) -> Mount {
-        let unmounted = self.build();
-        unmounted.mount().unwrap_or_else(|(message, _)| panic!("mounting failed: {message}"))
+        self.build().mounted()
     }
 
     /// Builds the layers, and leaves the mounting to the caller.
@@ -185,6 +184,22 @@ impl Layers {
         self.built.work = work.to_owned();
     }
 
+    /// Has the file systems below finish what they do late, so that numbers of blocks can be compared.
+    pub fn settle(self) -> Self {
+        fn walk(path: &Path) {
+            let meta = path.symlink_metadata().expect("a fixture");
+            if meta.is_dir() {
+                fs::read_dir(path)
+                    .expect("a fixture")
+                    .for_each(|entry| walk(&entry.expect("a fixture").path()));
+            } else if meta.is_file() && meta.mode() & 0o400 != 0 {
+                File::open(path).and_then(|file| file.sync_all()).expect("a fixture");
+            }
+        }
+        self.built.lowers.iter().for_each(|layer| walk(layer));
+        self
+    }
+
     /// Replaces the options that both backends know.
     pub fn set_options(&mut self, options: &str) {
         self.setup.options = vec![options.into()];
@@ -194,6 +209,12 @@ impl Layers {
     #[track_caller]
     pub fn mount(self) -> Result<Mount, (String, Layers)> {
         self.mount_by(Backend::current())
+    }
+
+    /// Mounts; failing is the test's failure.
+    #[track_caller]
+    pub fn mounted(self) -> Mount {
+        self.mount().unwrap_or_else(|(message, _)| panic!("mounting failed: {message}"))
     }
 
     /// Mounts with a backend of the caller's choice.
@@ -448,7 +469,7 @@ impl Mount {
     /// Unmounts, checks, and mounts again with the same options.
     #[track_caller]
     pub fn remount(self) -> Mount {
-        self.unmount().mount().unwrap_or_else(|(message, _)| panic!("mounting again failed: {message}"))
+        self.unmount().mounted()
     }
 
     /// For a test that ends the mount by itself: waits until mount and daemon are gone, then checks.

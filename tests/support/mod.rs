@@ -15,7 +15,7 @@ pub mod snapshot;
 pub mod sys;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use guard::{Backend, Mount, Setup};
 pub use identity::{Who, as_user, with_umask};
@@ -36,8 +36,9 @@ pub enum Need {
     KernelOverlay,
     /// Renaming merged directories, which the kernel's overlay refuses in the `user.` namespace.
     Redirects,
-    /// A second file system: tmpfs at /dev/shm.
-    SecondFileSystem,
+    /// Numbers of copies that stay, for which the kernel's overlay must open by file handle, which a user namespace
+    /// may not.
+    StableNumbers,
 }
 
 impl Need {
@@ -59,8 +60,8 @@ impl Need {
             Need::Redirects if Backend::current() == Backend::Kernel && who != Who::Root => {
                 Some(Missing::ByDesign("the kernel's overlay has no redirects under userxattr"))
             }
-            Need::SecondFileSystem if !second_file_system_usable() => {
-                Some(Missing::Precondition("/dev/shm is no second file system that can be written"))
+            Need::StableNumbers if Backend::current() == Backend::Kernel && who != Who::Root => {
+                Some(Missing::ByDesign("the kernel's overlay cannot open by file handle in a user namespace"))
             }
             _ => None,
         }
@@ -95,14 +96,6 @@ fn kernel_has(file_system: &str) -> bool {
             .output()
             .is_ok_and(|o| o.status.success())
             && listed())
-}
-
-fn second_file_system_usable() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| path.metadata().map(|meta| meta.dev());
-    let here = device(&scratch());
-    matches!((here, device(Path::new("/dev/shm"))), (Ok(a), Ok(b)) if a != b)
-        && tempfile::tempdir_in("/dev/shm").is_ok()
 }
 
 /// Where scratch directories are made.

@@ -19,7 +19,7 @@ fn mode(m: &Mount, path: &str) -> u32 {
 fn new_objects_take_the_umask() {
     let m = Mount::of("layer 1\ndir d\n");
     with_umask(0o027, || {
-        OpenOptions::new().write(true).create(true).mode(0o666).open(m.at("d/file")).unwrap();
+        OpenOptions::new().write(true).create_new(true).mode(0o666).open(m.at("d/file")).unwrap();
         DirBuilder::new().mode(0o777).create(m.at("d/dir")).unwrap();
         mknod(&m.at("d/fifo"), SFlag::S_IFIFO, Mode::from_bits_truncate(0o666), 0).unwrap();
         mknod(&m.at("d/socket"), SFlag::S_IFSOCK, Mode::from_bits_truncate(0o777), 0).unwrap();
@@ -27,7 +27,7 @@ fn new_objects_take_the_umask() {
         symlink("target", m.at("d/link")).unwrap();
     });
     with_umask(0, || {
-        OpenOptions::new().write(true).create(true).mode(0o4777).open(m.at("d/suid")).unwrap();
+        OpenOptions::new().write(true).create_new(true).mode(0o4777).open(m.at("d/suid")).unwrap();
         DirBuilder::new().mode(0o1777).create(m.at("d/sticky")).unwrap();
     });
     let m = m.remount();
@@ -80,7 +80,7 @@ fn a_file_made_setgid_by_a_stranger_to_the_group_is_not() {
     needs!(Root);
     let m = Mount::of("layer 1\ndir group mode=2777 owner=7:77\n");
     as_user(STRANGER, STRANGER, || {
-        OpenOptions::new().write(true).create(true).mode(0o2755).open(m.at("group/f")).unwrap();
+        OpenOptions::new().write(true).create_new(true).mode(0o2755).open(m.at("group/f")).unwrap();
     });
     assert_eq!(mode(&m, "group/f"), 0o755);
 }

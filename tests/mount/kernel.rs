@@ -92,7 +92,7 @@ fn change_again(m: &Mount) {
 
 #[track_caller]
 fn mount_by(layers: crate::support::guard::Layers, backend: Backend) -> Mount {
-    layers.mount_by(backend).unwrap_or_else(|(message, _)| panic!("{backend:?}: {message}"))
+    layers.mount_by(backend).unwrap_or_else(|refused| panic!("{backend:?}: {}", refused.message))
 }
 
 fn equal(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) {

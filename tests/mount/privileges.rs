@@ -94,7 +94,7 @@ fn fallocate_and_copying_clear_them() {
     });
     assert_eq!(mode(&m, "suid"), 0o777, "fallocate");
     let m = changed_by_stranger("suid", false, |m| {
-        nix::fcntl::copy_file_range(&open(m, "capable"), Some(&mut 0), &open(m, "suid"), None, 5).unwrap();
+        nix::fcntl::copy_file_range(open(m, "capable"), Some(&mut 0), open(m, "suid"), None, 5).unwrap();
     });
     assert_eq!(mode(&m, "suid"), 0o777, "copy_file_range");
 }

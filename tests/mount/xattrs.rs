@@ -129,7 +129,7 @@ fn a_users_own_overlay_names_are_escaped() {
     let opaque = format!("{prefix}opaque");
     set(&m, "d", &opaque, b"y").unwrap();
     assert_eq!(get(&m, "d", &opaque).unwrap(), b"y");
-    assert_eq!(list(&m, "d"), [opaque.clone()]);
+    assert_eq!(list(&m, "d"), [opaque.as_str()]);
     assert_eq!(m.names("d"), ["old"], "it is no marker");
     let escaped = format!("{prefix}overlay.opaque");
     assert_eq!(sys::get_xattr(&m.upper("d"), escaped.as_bytes()).unwrap(), b"y");

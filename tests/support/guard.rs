@@ -207,19 +207,19 @@ impl Layers {
 
     /// Mounts, with the backend of this run; the message of a failure, and the layers back.
     #[track_caller]
-    pub fn mount(self) -> Result<Mount, (String, Layers)> {
+    pub fn mount(self) -> Result<Mount, Box<Refused>> {
         self.mount_by(Backend::current())
     }
 
     /// Mounts; failing is the test's failure.
     #[track_caller]
     pub fn mounted(self) -> Mount {
-        self.mount().unwrap_or_else(|(message, _)| panic!("mounting failed: {message}"))
+        self.mount().unwrap_or_else(|refused| panic!("mounting failed: {}", refused.message))
     }
 
     /// Mounts with a backend of the caller's choice.
     #[track_caller]
-    pub fn mount_by(self, backend: Backend) -> Result<Mount, (String, Layers)> {
+    pub fn mount_by(self, backend: Backend) -> Result<Mount, Box<Refused>> {
         let lowers = self.snapshots();
         let mounted = match backend {
             Backend::Kernel => self.mount_kernel().map(|()| None),
@@ -227,7 +227,7 @@ impl Layers {
         };
         match mounted {
             Ok(daemon) => Ok(Mount { layers: Some(self), lowers, daemon, mounted: true }),
-            Err(message) => Err((message, self)),
+            Err(message) => Err(Box::new(Refused { message, layers: self })),
         }
     }
 
@@ -366,6 +366,13 @@ fn daemon_of(point: &Path) -> Option<Pid> {
 pub fn is_mounted(point: &Path) -> bool {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     table.lines().any(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at) == point))
+}
+
+/// A mount that was refused.
+#[derive(Debug)]
+pub struct Refused {
+    pub message: String,
+    pub layers: Layers,
 }
 
 /// Live layers. Dropping it unmounts and checks that the daemon ended well and that no lower changed.

@@ -109,7 +109,13 @@ impl Overlay {
     }
 
     /// O_TMPFILE: a file without a name, which [`Overlay::link`] may give one.
-    pub fn tmpfile(&self, caller: &Caller, dir: NodeId, perm: u32, access: Access) -> Result<(Entry, Opened)> {
+    pub fn tmpfile(
+        &self,
+        caller: &Caller,
+        dir: NodeId,
+        perm: u32,
+        access: Access,
+    ) -> Result<(Entry, Opened)> {
         todo!()
     }
 

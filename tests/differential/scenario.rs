@@ -1,0 +1,433 @@
+//! One seed: its layers, its steps, both sides, and the first thing in which they differ.
+
+use std::fmt::Write as _;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use nix::errno::Errno;
+
+use crate::exceptions;
+use crate::exec::{Outcome, Side};
+use crate::generate::{Generator, View};
+use crate::layers::{self, Layer, Recipe, make_dir};
+use crate::mounts::{Dirs, Engine, Mount};
+use crate::op::{Op, SLOTS, Step, Who};
+use crate::place::within;
+use crate::sys::{self, SetTime};
+use crate::tree::{self, Clock, Difference, Tree};
+
+/// Everything that happened under one seed, enough to do it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    pub seed: u64,
+    pub setting: Setting,
+    /// Base first.
+    pub layers: Vec<Layer>,
+    pub steps: Vec<Step>,
+}
+
+/// What a seed decides once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// How many lowers.
+    pub layers: usize,
+    /// Mode of the upper's root.
+    pub root_mode: u32,
+    /// Compare attributes of the paths concerned after every operation; without it the caches of the mounts stay
+    /// as the operations leave them.
+    pub probe: bool,
+    /// The base layer lies on another file system.
+    pub split: bool,
+}
+
+impl Setting {
+    fn of(seed: u64) -> Self {
+        let mut rng = crate::rng::Rng::new(seed, 1);
+        Setting {
+            layers: 1 + rng.below(4) as usize,
+            root_mode: *rng.pick(&[0o755, 0o777, 0o777, 0o1777, 0o2777]),
+            probe: rng.percent(60),
+            split: rng.percent(15),
+        }
+    }
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub enum Plan {
+    /// What the seed says, with this many operations.
+    Seed { seed: u64, operations: usize },
+    /// What was run before, or a part of it.
+    Replay(Scenario),
+}
+
+/// The first thing in which the sides differed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The index of the step after which it was seen; 0 if before the first.
+    pub step: usize,
+    /// The kind of failure, the same for all failures that are probably one.
+    pub signature: String,
+    /// What was expected and what was found.
+    pub text: String,
+}
+
+/// Where it happens and who watches.
+#[derive(Debug)]
+pub struct Stage {
+    /// An empty directory for this run alone.
+    pub place: PathBuf,
+    /// The same on another file system.
+    pub elsewhere: PathBuf,
+    /// The pid of the daemon, for the watchdog.
+    pub pid: Arc<AtomicU32>,
+    /// Told before each step.
+    pub watch: fn(usize, &str),
+}
+
+/// How a run ended, and what was run.
+#[derive(Debug)]
+pub struct Run {
+    pub scenario: Scenario,
+    pub failure: Option<Failure>,
+}
+
+/// Runs `plan` with the two engines, the reference first.
+pub fn run(plan: &Plan, engines: [&Engine; 2], stage: &Stage) -> Run {
+    let (seed, setting) = match plan {
+        Plan::Seed { seed, .. } => (*seed, Setting::of(*seed)),
+        Plan::Replay(scenario) => (scenario.seed, scenario.setting),
+    };
+    let mut scenario = Scenario { seed, setting, layers: Vec::new(), steps: Vec::new() };
+    let failure = play(plan, engines, stage, &mut scenario).err().map(|(signature, text)| Failure {
+        step: scenario.steps.len().saturating_sub(1),
+        signature,
+        text,
+    });
+    Run { scenario, failure }
+}
+
+/// A failure before it has its place: signature and text.
+type Verdict<T> = Result<T, (String, String)>;
+
+fn trouble(text: impl Into<String>) -> (String, String) {
+    let text = text.into();
+    (format!("trouble: {}", text.split([':', '/']).next().unwrap_or_default()), text)
+}
+
+fn errno(what: &'static str) -> impl Fn(Errno) -> (String, String) {
+    move |errno| trouble(format!("{what}: {errno}"))
+}
+
+fn play(plan: &Plan, engines: [&Engine; 2], stage: &Stage, scenario: &mut Scenario) -> Verdict<()> {
+    let mut generator = Generator::new(scenario.seed, 2);
+    let mut lowers: Vec<PathBuf> = Vec::new();
+    let count = match plan {
+        Plan::Seed { .. } => scenario.setting.layers,
+        Plan::Replay(old) => old.layers.len(),
+    };
+    for index in 0..count {
+        let recipe = match plan {
+            Plan::Seed { .. } => Recipe::Generate(&mut generator),
+            Plan::Replay(old) => Recipe::Replay(&old.layers[index]),
+        };
+        let place = if scenario.setting.split && index == 0 { &stage.elsewhere } else { &stage.place };
+        let (dir, layer) = layers::build(recipe, index + 1, &lowers, place).map_err(trouble)?;
+        lowers.insert(0, dir);
+        scenario.layers.push(layer);
+    }
+    let clock = start_clock(&stage.place)?;
+    let before = raw(&lowers)?;
+
+    let mut pair = Pair::new(engines, &lowers, stage, scenario.setting, clock)?;
+    let schedule = match plan {
+        Plan::Seed { operations, .. } => schedule(*operations),
+        Plan::Replay(old) => old.steps.iter().map(|step| Planned::This(step.clone())).collect(),
+    };
+    for planned in schedule {
+        let step = match planned {
+            Planned::This(step) => step,
+            Planned::Operation => {
+                let view = pair.sides()?[0].within(|_| View::look()).map_err(errno("chroot"))?;
+                let (who, op) = generator.step(&view);
+                Step::Do(who, op)
+            }
+        };
+        (stage.watch)(scenario.steps.len(), &step.to_string());
+        scenario.steps.push(step.clone());
+        match step {
+            Step::Do(who, op) => pair.perform(who, &op, scenario.setting.probe)?,
+            Step::Check => pair.check("tree")?,
+            Step::Remount => {
+                generator.forget_slots();
+                pair.remount()?;
+                pair.check("tree after a remount")?;
+            }
+            Step::Cross => {
+                generator.forget_slots();
+                pair.cross()?;
+                pair.check("tree of the other's upper")?;
+            }
+        }
+    }
+    pair.end()?;
+    let differences: Vec<Difference> =
+        before.iter().zip(&raw(&lowers)?).flat_map(|(old, new)| exact(old, new)).collect();
+    report("a lower layer has changed", &differences)
+}
+
+enum Planned {
+    Operation,
+    This(Step),
+}
+
+/// Operations, with a look at the trees between them, a remount, and at last each side over the other's upper.
+fn schedule(operations: usize) -> Vec<Planned> {
+    let mut plan = vec![Planned::This(Step::Check)];
+    for done in 1..=operations {
+        plan.push(Planned::Operation);
+        if done == operations * 2 / 5 {
+            plan.push(Planned::This(Step::Check));
+            plan.push(Planned::This(Step::Remount));
+        } else if done == operations * 4 / 5 {
+            plan.push(Planned::This(Step::Check));
+            plan.push(Planned::This(Step::Cross));
+        } else if done % 20 == 0 {
+            plan.push(Planned::This(Step::Check));
+        }
+    }
+    plan.extend([Step::Check, Step::Remount, Step::Cross].map(Planned::This));
+    plan
+}
+
+/// A moment after everything that was built so far, and before everything that comes.
+fn start_clock(place: &Path) -> Verdict<Clock> {
+    let path = place.join("clock");
+    let touch = || -> Result<(i64, u32), Errno> {
+        let fd = sys::open(&path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, 0o600)?;
+        sys::write(fd.as_fd(), b"x")?;
+        Ok(sys::fstat(fd.as_fd())?.ctime)
+    };
+    let first = touch().map_err(errno("clock"))?;
+    loop {
+        let start = touch().map_err(errno("clock"))?;
+        if start > first {
+            return Ok(Clock { start });
+        }
+    }
+}
+
+/// The layers as they lie there, times and markers and all.
+fn raw(lowers: &[PathBuf]) -> Verdict<Vec<Tree>> {
+    let forever = Clock { start: (i64::MAX, 0) };
+    lowers.iter().map(|dir| within(dir, || tree::snapshot(forever)).map_err(errno("chroot"))).collect()
+}
+
+fn exact(old: &Tree, new: &Tree) -> Vec<Difference> {
+    let mut differences = tree::compare(old, new);
+    differences.extend(tree::compare_inodes((old, old), (old, new)));
+    differences
+}
+
+/// The two sides.
+struct Pair<'a> {
+    engines: [&'a Engine; 2],
+    dirs: [Dirs; 2],
+    at: [PathBuf; 2],
+    logs: [PathBuf; 2],
+    pid: Arc<AtomicU32>,
+    sides: Option<[Side; 2]>,
+    clock: Clock,
+    /// The last trees, of the reference and of the other.
+    last: Option<[Tree; 2]>,
+}
+
+impl<'a> Pair<'a> {
+    fn new(
+        engines: [&'a Engine; 2],
+        lowers: &[PathBuf],
+        stage: &Stage,
+        setting: Setting,
+        clock: Clock,
+    ) -> Verdict<Self> {
+        let prepare = |name: &str| -> Verdict<(Dirs, PathBuf, PathBuf)> {
+            // Apart, so that no `..` of a random symlink could ever lead from one side to the other.
+            let home = make_dir(&stage.place, name).map_err(trouble)?;
+            let upper = make_dir(&home, "upper").map_err(trouble)?;
+            sys::chmod(&upper, setting.root_mode).map_err(errno("chmod"))?;
+            let old = SetTime::To(1_000_000_000, 1);
+            sys::utimens(&upper, old, old).map_err(errno("utimensat"))?;
+            let work = make_dir(&home, "work").map_err(trouble)?;
+            let at = make_dir(&home, "mount").map_err(trouble)?;
+            Ok((Dirs { lowers: lowers.to_vec(), upper, work }, at, home.join("log")))
+        };
+        let (left, left_at, left_log) = prepare("reference")?;
+        let (right, right_at, right_log) = prepare("tested")?;
+        let mut pair = Pair {
+            engines,
+            dirs: [left, right],
+            at: [left_at, right_at],
+            logs: [left_log, right_log],
+            pid: stage.pid.clone(),
+            sides: None,
+            clock,
+            last: None,
+        };
+        pair.mount()?;
+        Ok(pair)
+    }
+
+    fn sides(&mut self) -> Verdict<&mut [Side; 2]> {
+        self.sides.as_mut().ok_or_else(|| trouble("nothing is mounted"))
+    }
+
+    fn mount(&mut self) -> Verdict<()> {
+        let side = |index: usize| {
+            Mount::new(self.engines[index], &self.dirs[index], &self.at[index], &self.logs[index], &self.pid)
+                .map(Side::new)
+                .map_err(trouble)
+        };
+        self.sides = Some([side(0)?, side(1)?]);
+        Ok(())
+    }
+
+    fn unmount(&mut self) -> Verdict<()> {
+        if let Some([left, right]) = self.sides.take() {
+            left.unmount().map_err(trouble)?;
+            right.unmount().map_err(trouble)?;
+        }
+        Ok(())
+    }
+
+    fn remount(&mut self) -> Verdict<()> {
+        self.unmount()?;
+        self.mount()
+    }
+
+    fn cross(&mut self) -> Verdict<()> {
+        self.unmount()?;
+        self.dirs.swap(0, 1);
+        self.mount()
+    }
+
+    fn end(&mut self) -> Verdict<()> {
+        self.unmount()
+    }
+
+    /// What the daemon said, to go with a failure.
+    fn with_log(&mut self, (signature, mut text): (String, String)) -> (String, String) {
+        if let Some(sides) = &self.sides {
+            let log = sides[1].log_tail();
+            if !log.is_empty() {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\nthe end of its log:\n{log}");
+            }
+        }
+        (signature, text)
+    }
+
+    fn perform(&mut self, who: Who, op: &Op, probe: bool) -> Verdict<()> {
+        let clock = self.clock;
+        let paths = op.paths();
+        let look = |side: &Side| {
+            let nodes = side
+                .within(|_| paths.iter().map(|path| tree::describe_path(path, clock)).collect::<Vec<_>>());
+            let slot = op.slot().and_then(|slot| side.slot_node(slot, clock));
+            nodes.map(|nodes| (nodes, slot)).map_err(errno("chroot"))
+        };
+        let [left, right] = self.sides()?;
+        let before = if probe { Some((look(left)?, look(right)?)) } else { None };
+        let expected = left.perform(who, op);
+        let found = right.perform(who, op);
+        if expected != found && exceptions::outcome(op, &expected, &found).is_none() {
+            return Err(self.with_log(differ(op, &expected, &found)));
+        }
+        let Some((left_before, right_before)) = before else { return Ok(()) };
+        let [left, right] = self.sides()?;
+        let (left_after, right_after) = (look(left)?, look(right)?);
+        let mut differences = Vec::new();
+        for (index, path) in paths.iter().enumerate() {
+            let name = path.display().to_string();
+            let (expected, found) = (&left_after.0[index], &right_after.0[index]);
+            tree::compare_nodes(&name, expected, found, &mut differences);
+            let kept = left_before.0[index].ino == expected.ino;
+            if kept && right_before.0[index].ino != found.ino {
+                differences.push(moved(name, right_before.0[index].ino, found.ino));
+            }
+        }
+        if let (Some(expected), Some(found)) = (&left_after.1, &right_after.1) {
+            tree::compare_nodes("the open descriptor", expected, found, &mut differences);
+            if let (Some(left_before), Some(right_before)) = (&left_before.1, &right_before.1)
+                && left_before.ino == expected.ino
+                && right_before.ino != found.ino
+                && !matches!(op, Op::Open { .. })
+            {
+                differences.push(moved("the open descriptor".to_owned(), right_before.ino, found.ino));
+            }
+        }
+        exceptions::differences(&mut differences);
+        report(&format!("after {}", op.name()), &differences).map_err(|failure| self.with_log(failure))
+    }
+
+    fn check(&mut self, what: &str) -> Verdict<()> {
+        let clock = self.clock;
+        let [left, right] = self.sides()?;
+        let expected = left.within(|_| tree::snapshot(clock)).map_err(errno("chroot"))?;
+        let found = right.within(|_| tree::snapshot(clock)).map_err(errno("chroot"))?;
+        let mut differences = tree::compare(&expected, &found);
+        for slot in 0..SLOTS {
+            match (left.slot_node(slot, clock), right.slot_node(slot, clock)) {
+                (Some(expected), Some(found)) => {
+                    tree::compare_nodes(&format!("descriptor {slot}"), &expected, &found, &mut differences);
+                }
+                (None, None) => {}
+                (expected, found) => differences.push(Difference {
+                    path: format!("descriptor {slot}"),
+                    what: "existence",
+                    expected: format!("{}", expected.is_some()),
+                    found: format!("{}", found.is_some()),
+                }),
+            }
+        }
+        if let Some([old_expected, old_found]) = &self.last {
+            differences.extend(tree::compare_inodes((old_expected, old_found), (&expected, &found)));
+        }
+        self.last = Some([expected, found]);
+        exceptions::differences(&mut differences);
+        report(what, &differences).map_err(|failure| self.with_log(failure))
+    }
+}
+
+fn moved(path: String, old: u64, new: u64) -> Difference {
+    Difference { path, what: "st_ino", expected: "as before".to_owned(), found: format!("{new} after {old}") }
+}
+
+fn differ(op: &Op, expected: &Outcome, found: &Outcome) -> (String, String) {
+    let class =
+        |outcome: &Outcome| outcome.0.as_ref().map_or_else(|errno| format!("{errno:?}"), |_| "ok".to_owned());
+    (
+        format!("{}: expected {}, found {}", op.name(), class(expected), class(found)),
+        crate::op::squeeze(&format!("expected: {expected}\n   found: {found}")),
+    )
+}
+
+fn report(what: &str, differences: &[Difference]) -> Verdict<()> {
+    let Some(first) = differences.first() else { return Ok(()) };
+    let class = |text: &str| {
+        let word: String = text.chars().take_while(|c| c.is_alphabetic()).collect();
+        if word.is_empty() { "a value".to_owned() } else { word }
+    };
+    let signature =
+        format!("{what}: {}: expected {}, found {}", first.what, class(&first.expected), class(&first.found));
+    let mut text = format!("{what} (path: what: expected / found)");
+    for difference in differences.iter().take(12) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {difference}");
+    }
+    if differences.len() > 12 {
+        let _ = write!(text, "\n  … and {} more", differences.len() - 12);
+    }
+    Err((signature, text))
+}

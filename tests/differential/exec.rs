@@ -87,6 +87,27 @@ fn perform(slots: &mut [Option<OwnedFd>; SLOTS], op: &Op) -> Sys<String> {
             slots[*slot] = None;
             Ok(String::new())
         }
+        Op::OpenAt { dir, slot, name, flags, mode } => {
+            let Some(dir) = &slots[*dir] else { return Ok(NOTHING.to_owned()) };
+            let opened = sys::openat(dir.as_fd(), name, flags.bits() | libc::O_NONBLOCK, *mode)?;
+            slots[*slot] = Some(opened);
+            Ok(String::new())
+        }
+        Op::MkdirAt { dir, name, mode } => match &slots[*dir] {
+            Some(dir) => sys::mkdirat(dir.as_fd(), name, *mode).map(done),
+            None => Ok(NOTHING.to_owned()),
+        },
+        Op::UnlinkAt { dir, name } => match &slots[*dir] {
+            Some(dir) => sys::unlinkat(dir.as_fd(), name).map(done),
+            None => Ok(NOTHING.to_owned()),
+        },
+        Op::StatAt { dir, name } => match &slots[*dir] {
+            Some(dir) => {
+                sys::lstatat(dir.as_fd(), name).map(|stat| format!("{:#o} {}", stat.mode, stat.nlink))
+            }
+            None => Ok(NOTHING.to_owned()),
+        },
+        Op::Statfs { path } => sys::longest_name(path).map(|len| format!("names up to {len}")),
         Op::Create { path, mode, parts, len, fill } => {
             let file = sys::open(path, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, *mode)?;
             for (offset, part) in parts {
@@ -144,6 +165,7 @@ fn perform(slots: &mut [Option<OwnedFd>; SLOTS], op: &Op) -> Sys<String> {
         | Op::Fchown { slot, .. }
         | Op::Futimens { slot, .. }
         | Op::Fsetxattr { slot, .. }
+        | Op::Fxattrs { slot }
         | Op::ReadDirSlot { slot, .. }
         | Op::Flock { slot, .. }
         | Op::OfdLock { slot, .. } => match &slots[*slot] {
@@ -195,6 +217,7 @@ fn perform_on(fd: BorrowedFd<'_>, op: &Op) -> Sys<String> {
         Op::Fchown { uid, gid, .. } => sys::fchown(fd, *uid, *gid).map(done),
         Op::Futimens { atime, mtime, .. } => sys::futimens(fd, *atime, *mtime).map(done),
         Op::Fsetxattr { name, value, flags, .. } => sys::fsetxattr(fd, name, value, *flags).map(done),
+        Op::Fxattrs { .. } => Ok(tree::xattrs_of(fd)),
         Op::ReadDirSlot { chunk, .. } => {
             sys::lseek(fd, 0, libc::SEEK_SET)?;
             sys::getdents(fd, *chunk).map(listing)

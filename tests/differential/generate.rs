@@ -60,13 +60,15 @@ pub struct Generator {
     pub rng: Rng,
     /// Which slots hold something, as far as is known: opens may have failed.
     used: [bool; SLOTS],
+    /// Names that begin with `.wh.` are made too.
+    pub oci_names: bool,
 }
 
 const NAMES: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "h", "with space", ".hidden", "-x"];
 
 impl Generator {
     pub fn new(seed: u64, purpose: u64) -> Self {
-        Generator { rng: Rng::new(seed, purpose), used: [false; SLOTS] }
+        Generator { rng: Rng::new(seed, purpose), used: [false; SLOTS], oci_names: false }
     }
 
     /// After everything was closed.
@@ -75,6 +77,9 @@ impl Generator {
     }
 
     pub fn name(&mut self) -> OsString {
+        if self.oci_names && self.rng.percent(12) {
+            return (*self.rng.pick(&[".wh.a", ".wh.b", ".wh.", ".wh..wh..opq", ".wh..wh.plnk"])).into();
+        }
         match self.rng.below(60) {
             0 => "L".repeat(255).into(),
             1 => "M".repeat(252).into(),
@@ -84,8 +89,15 @@ impl Generator {
         }
     }
 
+    /// A directory to put something into.
     fn dir(&mut self, view: &View) -> PathBuf {
         self.rng.pick(&view.dirs).clone()
+    }
+
+    /// A directory to do something to, seldom the root.
+    fn low_dir(&mut self, view: &View) -> PathBuf {
+        let dir = self.dir(view);
+        if dir == Path::new("/") && self.rng.percent(90) { self.dir(view) } else { dir }
     }
 
     /// Something that exists, most of the time a file.
@@ -100,7 +112,8 @@ impl Generator {
             return self.fresh(view);
         }
         let list = self.rng.weighted(&lists);
-        self.rng.pick(list).clone()
+        let path = self.rng.pick(list).clone();
+        if path == Path::new("/") { self.low_dir(view) } else { path }
     }
 
     fn file(&mut self, view: &View) -> PathBuf {
@@ -134,15 +147,12 @@ impl Generator {
 
     fn who(&mut self) -> Who {
         let umask = *self.rng.pick(&[0o022, 0o022, 0o000, 0o077, 0o027]);
-        let (uid, gid, groups): (u32, u32, &'static [u32]) = match self.rng.below(10) {
-            0 | 1 => (1000, 1000, &[]),
-            2 => (1000, 1000, &[1001, 2000]),
-            3 => (1001, 1001, &[]),
-            4 => (0, 1000, &[]),
-            _ => (0, 0, &[]),
-        };
-        // Root with another group keeps its capabilities: only the group of what is made changes, by setgid rules.
-        if uid == 0 { Who { umask, ..ROOT } } else { Who { uid, gid, groups, umask } }
+        match self.rng.below(10) {
+            0 => Who { uid: 1000, gid: 1000, groups: &[], umask },
+            1 => Who { uid: 1000, gid: 1000, groups: &[1001, 2000], umask },
+            2 => Who { uid: 1001, gid: 1001, groups: &[], umask },
+            _ => Who { umask, ..ROOT },
+        }
     }
 
     fn id(&mut self) -> Option<u32> {
@@ -316,15 +326,20 @@ impl Generator {
         let crowded = view.len() > 70;
         let op = match self.rng.below(100) {
             0..=26 => self.on_slot(view),
-            27..=29 if crowded => Op::RemoveTree { path: self.dir(view) },
+            27..=29 if crowded => Op::RemoveTree { path: self.low_dir(view) },
             27..=32 => {
                 let path = self.fresh(view);
                 self.create(path)
             }
             33..=38 => Op::Mkdir { path: self.fresh(view), mode: self.mode() },
-            39..=41 => Op::Rmdir { path: if self.rng.percent(90) { self.dir(view) } else { self.any(view) } },
+            39..=40 => {
+                Op::Rmdir { path: if self.rng.percent(90) { self.low_dir(view) } else { self.any(view) } }
+            }
+            41 => Op::Statfs { path: self.any(view) },
             42..=46 => Op::Unlink { path: self.any(view) },
-            47 => Op::RemoveTree { path: self.any(view) },
+            47 => Op::RemoveTree {
+                path: if self.rng.percent(30) { self.low_dir(view) } else { self.file(view) },
+            },
             48..=60 => self.rename(view),
             61..=64 => Op::Link { from: self.any(view), to: self.fresh(view) },
             65..=66 => Op::Symlink { target: self.target(view), path: self.fresh(view) },
@@ -362,10 +377,10 @@ impl Generator {
     }
 
     fn rename(&mut self, view: &View) -> Op {
-        let from = if self.rng.percent(45) { self.dir(view) } else { self.any(view) };
-        let to = match self.rng.below(10) {
-            0..=3 => self.any(view),
-            4 => self.dir(view),
+        let from = if self.rng.percent(50) { self.low_dir(view) } else { self.any(view) };
+        let to = match self.rng.below(14) {
+            0..=2 => self.any(view),
+            3 | 4 => self.low_dir(view),
             5 => from.clone(),
             _ => self.fresh(view),
         };
@@ -428,7 +443,18 @@ impl Generator {
             return self.open(view);
         }
         let slot = self.held();
-        match self.rng.below(32) {
+        match self.rng.below(38) {
+            32 | 33 => Op::Fxattrs { slot },
+            34 => Op::OpenAt {
+                dir: slot,
+                slot: self.rng.below(SLOTS as u64) as usize,
+                name: self.name().into(),
+                flags: self.flags(),
+                mode: self.mode(),
+            },
+            35 => Op::MkdirAt { dir: slot, name: self.name().into(), mode: self.mode() },
+            36 => Op::UnlinkAt { dir: slot, name: self.name().into() },
+            37 => Op::StatAt { dir: slot, name: self.name().into() },
             0 | 1 => self.open(view),
             2 | 3 => {
                 self.used[slot] = false;

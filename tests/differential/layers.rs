@@ -54,7 +54,7 @@ pub fn build(
         }
         Recipe::Generate(generator) => {
             if number > 1 && generator.rng.percent(55) {
-                let count = 8 + generator.rng.below(25);
+                let count = 15 + generator.rng.below(45);
                 through_kernel(place, &dir, number, below, |side| {
                     let mut ops = Vec::new();
                     for _ in 0..count {
@@ -107,7 +107,7 @@ fn through_kernel(
 ) -> Result<Layer, String> {
     let work = make_dir(place, &format!("work{number}"))?;
     let at = make_dir(place, &format!("build{number}"))?;
-    let dirs = Dirs { lowers: below.to_vec(), upper: upper.to_owned(), work };
+    let dirs = Dirs { lowers: below.to_vec(), upper: Some((upper.to_owned(), work)) };
     let nobody = Arc::new(AtomicU32::new(0));
     let mut side = Side::new(Mount::new(&Engine::reference(), &dirs, &at, Path::new("/dev/null"), &nobody)?);
     let layer = act(&mut side)?;
@@ -124,7 +124,7 @@ fn directly(generator: &mut Generator, number: usize, known: &View) -> Vec<(Who,
         // The kernel looks for whiteouts by xattr only in a layer whose root says that it has some.
         ops.push(mark("/".into(), "trusted.overlay.opaque", b"x"));
     }
-    for _ in 0..8 + generator.rng.below(25) {
+    for _ in 0..12 + generator.rng.below(30) {
         let path = place_for(generator, known, &made);
         let mut parents: Vec<PathBuf> = path.ancestors().skip(1).map(Path::to_owned).collect();
         parents.pop();

@@ -9,6 +9,7 @@
 //! - `LAMINA_DIFF_SHRINK=SECONDS`: how long to look for a smaller scenario for each kind of failure; 0 for none.
 //! - `LAMINA_DIFF_SELF=1`: the kernel's overlay on both sides, to test the test itself; a value with a `=` gives the
 //!   options of the second side, which must then be caught (`redirect_dir=off`).
+//! - `LAMINA_DIFF_STATISTICS=1`: how often each operation ended how, to see that it is tested at all.
 //! - `LAMINA_DIFF_REQUIRE=1`: fail instead of skipping where the kernel's overlay cannot be mounted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, missing_docs)]
 
@@ -27,6 +28,7 @@ mod sys;
 mod tree;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -84,6 +86,25 @@ impl Config {
 fn say(text: &str) {
     // Nobody listens on a closed stderr.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Operation and outcome of the reference, and how often.
+static STATISTICS: Mutex<BTreeMap<(String, String), u64>> = Mutex::new(BTreeMap::new());
+
+/// Counts one outcome of the reference.
+pub fn count_outcome(op: &op::Op, outcome: &exec::Outcome) {
+    let how = outcome.0.as_ref().map_or_else(|errno| format!("{errno:?}"), |_| "ok".to_owned());
+    *STATISTICS.lock().unwrap().entry((op.name(), how)).or_default() += 1;
+}
+
+fn say_statistics() {
+    let mut lines: BTreeMap<String, String> = BTreeMap::new();
+    for ((op, how), count) in STATISTICS.lock().unwrap().iter() {
+        lines.entry(op.clone()).or_default().push_str(&format!(" {how} {count}"));
+    }
+    for (op, counts) in lines {
+        say(&format!("{op:14}{counts}"));
+    }
 }
 
 thread_local! {
@@ -145,7 +166,7 @@ fn private_place(base: &Path) -> Result<[PathBuf; 2], String> {
     }
     let made = ["lower", "upper", "work", "mount"].map(|name| layers::make_dir(&places[0], name));
     let [lower, upper, work, at] = made;
-    let dirs = Dirs { lowers: vec![lower?], upper: upper?, work: work? };
+    let dirs = Dirs { lowers: vec![lower?], upper: Some((upper?, work?)) };
     let nobody = Arc::new(AtomicU32::new(0));
     Mount::new(&Engine::reference(), &dirs, &at?, Path::new("/dev/null"), &nobody)?.unmount()?;
     Ok(places)
@@ -260,6 +281,9 @@ fn kernel_and_lamina_agree() {
     let total = config.seeds.end.saturating_sub(config.seeds.start);
     let found = found.into_inner().unwrap();
     say(&format!("differential: {total} seeds of {} operations in {seconds:.1} s", config.operations));
+    if setting("LAMINA_DIFF_STATISTICS").is_some() {
+        say_statistics();
+    }
     for place in &places {
         nix::mount::umount2(place, nix::mount::MntFlags::MNT_DETACH).unwrap();
     }

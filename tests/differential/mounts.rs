@@ -30,8 +30,8 @@ impl Engine {
 pub struct Dirs {
     /// Top first.
     pub lowers: Vec<PathBuf>,
-    pub upper: PathBuf,
-    pub work: PathBuf,
+    /// The upper and its work directory; none: read-only.
+    pub upper: Option<(PathBuf, PathBuf)>,
 }
 
 /// A live mount; gone with its value.
@@ -68,14 +68,11 @@ impl Mount {
 
     fn kernel(&mut self, options: &str, dirs: &Dirs) -> Result<(), String> {
         let lowers: Vec<String> = dirs.lowers.iter().map(|dir| dir.display().to_string()).collect();
-        let data = format!(
-            "lowerdir={},upperdir={},workdir={},{options}",
-            lowers.join(":"),
-            dirs.upper.display(),
-            dirs.work.display()
-        );
-        let data = data.trim_end_matches(',');
-        mount(Some("overlay"), &self.at, Some("overlay"), MsFlags::MS_NOATIME, Some(data))
+        let mut data = format!("lowerdir={},{options}", lowers.join(":"));
+        if let Some((upper, work)) = &dirs.upper {
+            data.push_str(&format!(",upperdir={},workdir={}", upper.display(), work.display()));
+        }
+        mount(Some("overlay"), &self.at, Some("overlay"), MsFlags::MS_NOATIME, Some(data.as_str()))
             .map_err(|errno| format!("the kernel's overlay cannot be mounted with {data}: {errno}"))?;
         self.mounted = true;
         Ok(())
@@ -87,7 +84,10 @@ impl Mount {
         let out = log.try_clone().map_err(say)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_lamina"));
         command.arg("mount").args(&dirs.lowers).arg(&self.at);
-        command.arg("--upper").arg(&dirs.upper).arg("--work").arg(&dirs.work).arg("-f").args(arguments);
+        if let Some((upper, work)) = &dirs.upper {
+            command.arg("--upper").arg(upper).arg("--work").arg(work);
+        }
+        command.arg("-f").args(arguments);
         command.stdin(Stdio::null()).stdout(out).stderr(log);
         let child = command.spawn().map_err(|error| format!("lamina does not start: {error}"))?;
         self.pid.store(child.id(), Ordering::SeqCst);

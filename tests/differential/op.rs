@@ -23,202 +23,63 @@ pub struct Who {
 
 /// One operation. Paths begin with `/`, which is the root of the mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[rustfmt::skip] // a table: a line each
 pub enum Op {
-    Open {
-        slot: Slot,
-        path: PathBuf,
-        flags: OFlag,
-        mode: u32,
-    },
-    Close {
-        slot: Slot,
-    },
+    Open { slot: Slot, path: PathBuf, flags: OFlag, mode: u32 },
+    Close { slot: Slot },
     /// Gives an `O_TMPFILE`, or any other open file, a name.
-    LinkSlot {
-        slot: Slot,
-        to: PathBuf,
-    },
-    Pread {
-        slot: Slot,
-        offset: u64,
-        len: usize,
-    },
-    Pwrite {
-        slot: Slot,
-        offset: u64,
-        len: usize,
-        fill: u8,
-    },
+    LinkSlot { slot: Slot, to: PathBuf },
+    Pread { slot: Slot, offset: u64, len: usize },
+    Pwrite { slot: Slot, offset: u64, len: usize, fill: u8 },
     /// At the descriptor's own position.
-    Read {
-        slot: Slot,
-        len: usize,
-    },
-    Write {
-        slot: Slot,
-        len: usize,
-        fill: u8,
-    },
-    Seek {
-        slot: Slot,
-        offset: i64,
-        whence: i32,
-    },
-    Ftruncate {
-        slot: Slot,
-        len: u64,
-    },
-    Fallocate {
-        slot: Slot,
-        mode: i32,
-        offset: u64,
-        len: u64,
-    },
-    CopyRange {
-        from: Slot,
-        from_offset: u64,
-        to: Slot,
-        to_offset: u64,
-        len: usize,
-    },
-    MmapPoke {
-        slot: Slot,
-        offset: u64,
-        byte: u8,
-    },
-    Fsync {
-        slot: Slot,
-    },
-    Fstat {
-        slot: Slot,
-    },
-    Fchmod {
-        slot: Slot,
-        mode: u32,
-    },
-    Fchown {
-        slot: Slot,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    },
-    Futimens {
-        slot: Slot,
-        atime: SetTime,
-        mtime: SetTime,
-    },
-    Fsetxattr {
-        slot: Slot,
-        name: String,
-        value: Vec<u8>,
-        flags: i32,
-    },
-    ReadDirSlot {
-        slot: Slot,
-        chunk: usize,
-    },
-    Flock {
-        slot: Slot,
-        operation: i32,
-    },
-    OfdLock {
-        slot: Slot,
-        kind: i32,
-        start: u64,
-        len: u64,
-    },
+    Read { slot: Slot, len: usize },
+    Write { slot: Slot, len: usize, fill: u8 },
+    Seek { slot: Slot, offset: i64, whence: i32 },
+    Ftruncate { slot: Slot, len: u64 },
+    Fallocate { slot: Slot, mode: i32, offset: u64, len: u64 },
+    CopyRange { from: Slot, from_offset: u64, to: Slot, to_offset: u64, len: usize },
+    MmapPoke { slot: Slot, offset: u64, byte: u8 },
+    Fsync { slot: Slot },
+    Fstat { slot: Slot },
+    Fchmod { slot: Slot, mode: u32 },
+    Fchown { slot: Slot, uid: Option<u32>, gid: Option<u32> },
+    Futimens { slot: Slot, atime: SetTime, mtime: SetTime },
+    Fsetxattr { slot: Slot, name: String, value: Vec<u8>, flags: i32 },
+    /// Names and values of an open file's extended attributes.
+    Fxattrs { slot: Slot },
+    /// Relative to the directory that `dir` holds open, which may have moved or gone.
+    OpenAt { dir: Slot, slot: Slot, name: PathBuf, flags: OFlag, mode: u32 },
+    MkdirAt { dir: Slot, name: PathBuf, mode: u32 },
+    UnlinkAt { dir: Slot, name: PathBuf },
+    StatAt { dir: Slot, name: PathBuf },
+    ReadDirSlot { slot: Slot, chunk: usize },
+    Flock { slot: Slot, operation: i32 },
+    OfdLock { slot: Slot, kind: i32, start: u64, len: u64 },
     /// Makes a file with data at these offsets and of these lengths, and holes between them.
-    Create {
-        path: PathBuf,
-        mode: u32,
-        parts: Vec<(u64, usize)>,
-        len: u64,
-        fill: u8,
-    },
-    ReadDir {
-        path: PathBuf,
-        chunk: usize,
-    },
-    ReadAll {
-        path: PathBuf,
-    },
-    Stat {
-        path: PathBuf,
-    },
-    Access {
-        path: PathBuf,
-        mode: i32,
-    },
-    Readlink {
-        path: PathBuf,
-    },
-    Truncate {
-        path: PathBuf,
-        len: u64,
-    },
-    Mkdir {
-        path: PathBuf,
-        mode: u32,
-    },
-    Rmdir {
-        path: PathBuf,
-    },
-    Unlink {
-        path: PathBuf,
-    },
+    Create { path: PathBuf, mode: u32, parts: Vec<(u64, usize)>, len: u64, fill: u8 },
+    ReadDir { path: PathBuf, chunk: usize },
+    ReadAll { path: PathBuf },
+    Stat { path: PathBuf },
+    Statfs { path: PathBuf },
+    Access { path: PathBuf, mode: i32 },
+    Readlink { path: PathBuf },
+    Truncate { path: PathBuf, len: u64 },
+    Mkdir { path: PathBuf, mode: u32 },
+    Rmdir { path: PathBuf },
+    Unlink { path: PathBuf },
     /// Reads, removes, and reads on, as `rm -rf` does.
-    RemoveTree {
-        path: PathBuf,
-    },
-    Rename {
-        from: PathBuf,
-        to: PathBuf,
-        flags: u32,
-    },
-    Link {
-        from: PathBuf,
-        to: PathBuf,
-    },
-    Symlink {
-        target: PathBuf,
-        path: PathBuf,
-    },
-    Mknod {
-        path: PathBuf,
-        mode: u32,
-        rdev: (u32, u32),
-    },
-    Chmod {
-        path: PathBuf,
-        mode: u32,
-    },
-    Chown {
-        path: PathBuf,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    },
-    Utimens {
-        path: PathBuf,
-        atime: SetTime,
-        mtime: SetTime,
-    },
-    Setxattr {
-        path: PathBuf,
-        name: String,
-        value: Vec<u8>,
-        flags: i32,
-    },
-    Removexattr {
-        path: PathBuf,
-        name: String,
-    },
-    Getxattr {
-        path: PathBuf,
-        name: String,
-        room: usize,
-    },
-    Listxattr {
-        path: PathBuf,
-    },
+    RemoveTree { path: PathBuf },
+    Rename { from: PathBuf, to: PathBuf, flags: u32 },
+    Link { from: PathBuf, to: PathBuf },
+    Symlink { target: PathBuf, path: PathBuf },
+    Mknod { path: PathBuf, mode: u32, rdev: (u32, u32) },
+    Chmod { path: PathBuf, mode: u32 },
+    Chown { path: PathBuf, uid: Option<u32>, gid: Option<u32> },
+    Utimens { path: PathBuf, atime: SetTime, mtime: SetTime },
+    Setxattr { path: PathBuf, name: String, value: Vec<u8>, flags: i32 },
+    Removexattr { path: PathBuf, name: String },
+    Getxattr { path: PathBuf, name: String, room: usize },
+    Listxattr { path: PathBuf },
 }
 
 impl Op {
@@ -237,6 +98,7 @@ impl Op {
             | Op::ReadDir { path, .. }
             | Op::ReadAll { path }
             | Op::Stat { path }
+            | Op::Statfs { path }
             | Op::Access { path, .. }
             | Op::Readlink { path }
             | Op::Truncate { path, .. }
@@ -277,6 +139,8 @@ impl Op {
             | Op::Fchmod { slot, .. }
             | Op::Fchown { slot, .. }
             | Op::Futimens { slot, .. }
+            | Op::Fxattrs { slot }
+            | Op::OpenAt { slot, .. }
             | Op::Fsetxattr { slot, .. } => Some(slot),
             _ => None,
         }

@@ -40,16 +40,25 @@ pub struct Setting {
     pub probe: bool,
     /// The base layer lies on another file system.
     pub split: bool,
+    /// There is no upper.
+    pub read_only: bool,
+    /// Names that begin with `.wh.`, which the kernel's overlay takes for names like all others, and lamina does under
+    /// `whiteouts=kernel`.
+    pub oci_names: bool,
 }
 
 impl Setting {
     fn of(seed: u64) -> Self {
         let mut rng = crate::rng::Rng::new(seed, 1);
+        let read_only = rng.percent(6);
         Setting {
-            layers: 1 + rng.below(4) as usize,
+            // Without an upper the kernel's overlay wants two layers at least.
+            layers: 1 + usize::from(read_only) + rng.below(4 - u64::from(read_only)) as usize,
             root_mode: *rng.pick(&[0o755, 0o777, 0o777, 0o1777, 0o2777]),
             probe: rng.percent(60),
             split: rng.percent(15),
+            read_only,
+            oci_names: rng.percent(10),
         }
     }
 }
@@ -123,6 +132,16 @@ fn errno(what: &'static str) -> impl Fn(Errno) -> (String, String) {
 
 fn play(plan: &Plan, engines: [&Engine; 2], stage: &Stage, scenario: &mut Scenario) -> Verdict<()> {
     let mut generator = Generator::new(scenario.seed, 2);
+    generator.oci_names = scenario.setting.oci_names;
+    let literal;
+    let engines = match engines {
+        [reference, Engine::Lamina(arguments)] if scenario.setting.oci_names => {
+            let more = ["-o".to_owned(), "whiteouts=kernel".to_owned()];
+            literal = Engine::Lamina(arguments.iter().cloned().chain(more).collect());
+            [reference, &literal]
+        }
+        engines => engines,
+    };
     let mut lowers: Vec<PathBuf> = Vec::new();
     let count = match plan {
         Plan::Seed { .. } => scenario.setting.layers,
@@ -255,13 +274,17 @@ impl<'a> Pair<'a> {
         let prepare = |name: &str| -> Verdict<(Dirs, PathBuf, PathBuf)> {
             // Apart, so that no `..` of a random symlink could ever lead from one side to the other.
             let home = make_dir(&stage.place, name).map_err(trouble)?;
+            let at = make_dir(&home, "mount").map_err(trouble)?;
+            let log = home.join("log");
+            if setting.read_only {
+                return Ok((Dirs { lowers: lowers.to_vec(), upper: None }, at, log));
+            }
             let upper = make_dir(&home, "upper").map_err(trouble)?;
             sys::chmod(&upper, setting.root_mode).map_err(errno("chmod"))?;
             let old = SetTime::To(1_000_000_000, 1);
             sys::utimens(&upper, old, old).map_err(errno("utimensat"))?;
             let work = make_dir(&home, "work").map_err(trouble)?;
-            let at = make_dir(&home, "mount").map_err(trouble)?;
-            Ok((Dirs { lowers: lowers.to_vec(), upper, work }, at, home.join("log")))
+            Ok((Dirs { lowers: lowers.to_vec(), upper: Some((upper, work)) }, at, log))
         };
         let (left, left_at, left_log) = prepare("reference")?;
         let (right, right_at, right_log) = prepare("tested")?;
@@ -341,6 +364,7 @@ impl<'a> Pair<'a> {
         let before = if probe { Some((look(left)?, look(right)?)) } else { None };
         let expected = left.perform(who, op);
         let found = right.perform(who, op);
+        crate::count_outcome(op, &expected);
         if expected != found && exceptions::outcome(op, &expected, &found).is_none() {
             return Err(self.with_log(differ(op, &expected, &found)));
         }

@@ -57,7 +57,9 @@ pub fn shrink(
     let mut layer = best.0.layers.len();
     while layer > 0 && Instant::now() < end {
         layer -= 1;
-        if best.0.layers.len() > 1 && best.0.layers[layer].ops.is_empty() {
+        // Without an upper the kernel's overlay wants two.
+        let least = 1 + usize::from(best.0.setting.read_only);
+        if best.0.layers.len() > least && best.0.layers[layer].ops.is_empty() {
             let mut candidate = best.0.clone();
             candidate.layers.remove(layer);
             attempt(candidate, &mut best);

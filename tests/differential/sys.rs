@@ -93,6 +93,32 @@ pub fn open(path: &Path, flags: i32, mode: u32) -> Sys<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+fn as_dir(dir: BorrowedFd<'_>, name: &Path) -> Sys<(libc::c_int, CString)> {
+    Ok((dir.as_raw_fd(), cstr(name)?))
+}
+
+pub fn openat(dir: BorrowedFd<'_>, name: &Path, flags: i32, mode: u32) -> Sys<OwnedFd> {
+    let (dir, name) = as_dir(dir, name)?;
+    let fd = unsafe { libc::openat(dir, name.as_ptr(), flags | libc::O_CLOEXEC, mode) };
+    unit(fd)?;
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub fn mkdirat(dir: BorrowedFd<'_>, name: &Path, mode: u32) -> Sys<()> {
+    let (dir, name) = as_dir(dir, name)?;
+    unit(unsafe { libc::mkdirat(dir, name.as_ptr(), mode) })
+}
+
+pub fn unlinkat(dir: BorrowedFd<'_>, name: &Path) -> Sys<()> {
+    let (dir, name) = as_dir(dir, name)?;
+    unit(unsafe { libc::unlinkat(dir, name.as_ptr(), 0) })
+}
+
+pub fn lstatat(dir: BorrowedFd<'_>, name: &Path) -> Sys<Stat> {
+    let (dir, name) = as_dir(dir, name)?;
+    statx(dir, &name, 0)
+}
+
 pub fn pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Sys<usize> {
     count(unsafe { libc::pread(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), offset as i64) } as i64)
 }
@@ -295,19 +321,44 @@ pub fn getxattr(path: &Path, name: impl AsRef<OsStr>, room: usize) -> Sys<Vec<u8
     Ok(buf)
 }
 
+/// As [`getxattr`], of an open file.
+pub fn fgetxattr(fd: BorrowedFd<'_>, name: impl AsRef<OsStr>, room: usize) -> Sys<Vec<u8>> {
+    let name = cstr(name)?;
+    let mut buf = vec![0u8; room];
+    let (into, len) = (buf.as_mut_ptr().cast(), buf.len());
+    let got = count(unsafe { libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), into, len) } as i64)?;
+    buf.resize(got, 0);
+    Ok(buf)
+}
+
 /// The names, sorted.
 pub fn listxattr(path: &Path) -> Sys<Vec<OsString>> {
     let path = cstr(path)?;
     let mut buf = vec![0u8; 65536];
     let len = count(unsafe { libc::llistxattr(path.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) } as i64)?;
-    buf.truncate(len);
-    let mut names: Vec<OsString> = buf
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(|name| OsString::from_vec(name.to_vec()))
-        .collect();
+    Ok(sorted_names(&buf[..len]))
+}
+
+/// The names, sorted, of an open file's attributes.
+pub fn flistxattr(fd: BorrowedFd<'_>) -> Sys<Vec<OsString>> {
+    let mut buf = vec![0u8; 65536];
+    let len = count(unsafe { libc::flistxattr(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) } as i64)?;
+    Ok(sorted_names(&buf[..len]))
+}
+
+fn sorted_names(list: &[u8]) -> Vec<OsString> {
+    let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let mut names: Vec<OsString> = names.map(|name| OsString::from_vec(name.to_vec())).collect();
     names.sort();
-    Ok(names)
+    names
+}
+
+/// The longest name the file system under `path` takes.
+pub fn longest_name(path: &Path) -> Sys<i64> {
+    let path = cstr(path)?;
+    let mut raw: libc::statfs = unsafe { std::mem::zeroed() };
+    unit(unsafe { libc::statfs(path.as_ptr(), &mut raw) })?;
+    Ok(raw.f_namelen)
 }
 
 /// One entry of a directory, as `getdents64` gives it.

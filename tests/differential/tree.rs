@@ -1,6 +1,7 @@
 //! A whole tree as a value, and how two of them differ.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -141,10 +142,23 @@ pub fn describe_fd(fd: BorrowedFd<'_>, clock: Clock) -> Node {
         Err(errno) => return failed("fstat", errno),
     };
     let mut node = node(&stat, clock);
+    node.facts.push(("xattrs", xattrs_of(fd)));
     if stat.is_file() {
         node.facts.push(("content", content(fd).map_or_else(|e| format!("{e:?}"), |c| c.to_string())));
     }
     node
+}
+
+/// Names and values of the extended attributes of an open file.
+pub fn xattrs_of(fd: BorrowedFd<'_>) -> String {
+    say_xattrs(sys::flistxattr(fd), |name| sys::fgetxattr(fd, name, 65536))
+}
+
+fn say_xattrs(names: Sys<Vec<OsString>>, value: impl Fn(&OsString) -> Sys<Vec<u8>>) -> String {
+    let say = |name: &OsString| {
+        format!("{name:?}={}", value(name).map_or_else(|e| format!("{e:?}"), |v| bytes(&v)))
+    };
+    names.map_or_else(|e| format!("{e:?}"), |names| names.iter().map(say).collect::<Vec<_>>().join(", "))
 }
 
 /// The tree below the root directory of this thread.
@@ -173,16 +187,7 @@ fn add(tree: &mut Tree, path: &Path, stat: Stat, entry: Option<&sys::Dirent>, pa
         ));
         node.d_ino.push(("d_ino", entry.ino == stat.ino));
     }
-    let xattrs = match sys::listxattr(path) {
-        Ok(names) => {
-            let pair = |name: &std::ffi::OsString| {
-                let value = sys::getxattr(path, name, 65536);
-                format!("{name:?}={}", value.map_or_else(|e| format!("{e:?}"), |v| bytes(&v)))
-            };
-            names.iter().map(pair).collect::<Vec<_>>().join(", ")
-        }
-        Err(errno) => format!("{errno:?}"),
-    };
+    let xattrs = say_xattrs(sys::listxattr(path), |name| sys::getxattr(path, name, 65536));
     node.facts.push(("xattrs", xattrs));
     if stat.is_symlink() {
         node.facts.push(("target", format!("{:?}", sys::readlink(path))));

@@ -64,7 +64,7 @@ impl Side {
     /// Does `op` as `who`.
     pub fn perform(&mut self, who: Who, op: &Op) -> Outcome {
         let slots = &mut self.slots;
-        Outcome(within(&self.root, || as_who(who, || perform(slots, op))).flatten().flatten())
+        Outcome(within(&self.root, || as_who(who, || perform(slots, op))).and_then(|done| done?))
     }
 
     /// What is held open in `slot`, described; its inode number apart.

@@ -2,7 +2,6 @@
 //! for an interesting reason.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -10,49 +9,10 @@ use nix::fcntl::OFlag;
 
 use crate::op::{Op, SLOTS, Who};
 use crate::rng::Rng;
-use crate::sys::{self, SetTime};
+use crate::sys::SetTime;
+use crate::view::View;
 
 pub const ROOT: Who = Who { uid: 0, gid: 0, groups: &[], umask: 0o022 };
-
-/// The paths of a tree by type.
-#[derive(Debug, Default)]
-pub struct View {
-    pub dirs: Vec<PathBuf>,
-    pub files: Vec<PathBuf>,
-    pub symlinks: Vec<PathBuf>,
-    pub others: Vec<PathBuf>,
-}
-
-impl View {
-    /// The tree below the root directory of this thread.
-    pub fn look() -> View {
-        let mut view = View::default();
-        view.walk(Path::new("/"));
-        view
-    }
-
-    fn walk(&mut self, dir: &Path) {
-        self.dirs.push(dir.to_owned());
-        let entries = sys::open(dir, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, 0)
-            .and_then(|fd| sys::getdents(fd.as_fd(), 32768));
-        // A directory that cannot be read is compared when the trees are; here it only offers no paths.
-        let mut entries = entries.unwrap_or_default();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        for entry in entries.iter().filter(|entry| entry.name != "." && entry.name != "..") {
-            let path = dir.join(&entry.name);
-            match entry.kind {
-                libc::DT_DIR => self.walk(&path),
-                libc::DT_REG => self.files.push(path),
-                libc::DT_LNK => self.symlinks.push(path),
-                _ => self.others.push(path),
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.dirs.len() + self.files.len() + self.symlinks.len() + self.others.len()
-    }
-}
 
 /// Makes operations.
 #[derive(Debug)]

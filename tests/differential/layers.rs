@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::exec::Side;
-use crate::generate::{Generator, ROOT, View};
+use crate::generate::{Generator, ROOT};
 use crate::mounts::{Dirs, Engine, Mount};
 use crate::op::{Op, Who};
+use crate::view::View;
 
 /// How one layer is made.
 #[derive(Debug, Clone, PartialEq, Eq)]

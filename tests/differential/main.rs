@@ -19,6 +19,7 @@ mod generate;
 mod layers;
 mod mounts;
 mod op;
+mod pair;
 mod place;
 mod report;
 mod rng;
@@ -26,6 +27,7 @@ mod scenario;
 mod shrink;
 mod sys;
 mod tree;
+mod view;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -9,5 +9,9 @@ pub fn outcome(_op: &Op, _expected: &Outcome, _found: &Outcome) -> Option<&'stat
     None
 }
 
-/// Takes away the differences that are allowed.
-pub fn differences(_differences: &mut Vec<Difference>) {}
+/// Takes away the differences that are allowed, and those the person at the keyboard wants to look past.
+pub fn differences(differences: &mut Vec<Difference>) {
+    if let Ok(ignored) = std::env::var("LAMINA_DIFF_IGNORE") {
+        differences.retain(|difference| !ignored.split(',').any(|what| what == difference.what));
+    }
+}

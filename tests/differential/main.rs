@@ -9,6 +9,8 @@
 //! - `LAMINA_DIFF_SHRINK=SECONDS`: how long to look for a smaller scenario for each kind of failure; 0 for none.
 //! - `LAMINA_DIFF_SELF=1`: the kernel's overlay on both sides, to test the test itself; a value with a `=` gives the
 //!   options of the second side, which must then be caught (`redirect_dir=off`).
+//! - `LAMINA_DIFF_PROGRAM=PATH`: another program than the one just built, called in the same way.
+//! - `LAMINA_DIFF_IGNORE=WHAT,...`: look past differences in these (`nlink`, `ctime`, as the reports name them).
 //! - `LAMINA_DIFF_STATISTICS=1`: how often each operation ended how, to see that it is tested at all.
 //! - `LAMINA_DIFF_REQUIRE=1`: fail instead of skipping where the kernel's overlay cannot be mounted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, missing_docs)]

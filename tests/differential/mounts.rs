@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::place::{spawn, undisturbed};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// Who mounts.
@@ -43,6 +44,11 @@ pub struct Mount {
     mounted: bool,
     /// Shows the daemon's pid to the watchdog; 0 while there is none.
     pid: Arc<AtomicU32>,
+}
+
+/// The program under test; another one, or a debugger around it, by `LAMINA_DIFF_PROGRAM`.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("LAMINA_DIFF_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_lamina").into())
 }
 
 /// No mount or unmount takes longer than this, however busy the machine.
@@ -82,14 +88,14 @@ impl Mount {
         let say = |error: std::io::Error| format!("{}: {error}", self.log.display());
         let log = File::options().create(true).append(true).open(&self.log).map_err(say)?;
         let out = log.try_clone().map_err(say)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lamina"));
+        let mut command = Command::new(program());
         command.arg("mount").args(&dirs.lowers).arg(&self.at);
         if let Some((upper, work)) = &dirs.upper {
             command.arg("--upper").arg(upper).arg("--work").arg(work);
         }
         command.arg("-f").args(arguments);
         command.stdin(Stdio::null()).stdout(out).stderr(log);
-        let child = command.spawn().map_err(|error| format!("lamina does not start: {error}"))?;
+        let child = spawn(&mut command).map_err(|error| format!("lamina does not start: {error}"))?;
         self.pid.store(child.id(), Ordering::SeqCst);
         self.daemon = Some(child);
         let end = Instant::now() + PATIENCE;
@@ -131,7 +137,7 @@ impl Mount {
 
     /// Unmounts and waits for the daemon, which must end well.
     pub fn unmount(mut self) -> Result<(), String> {
-        umount2(&self.at, MntFlags::empty())
+        undisturbed(|| umount2(&self.at, MntFlags::empty()))
             .map_err(|errno| format!("{} cannot be unmounted: {errno}", self.at.display()))?;
         self.mounted = false;
         let Some(mut child) = self.daemon.take() else { return Ok(()) };

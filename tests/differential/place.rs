@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::RwLock;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
@@ -16,6 +18,22 @@ pub fn detach_thread() -> Sys<()> {
     Ok(())
 }
 
+/// A child has copies of all descriptors of the process until its exec, the other workers' among them: a mount would be
+/// busy and a lock held for that long. So whoever works with descriptors reads this, and whoever starts a child writes.
+static CHILDREN: RwLock<()> = RwLock::new(());
+
+/// Runs `act` while no child is being started.
+pub fn undisturbed<T>(act: impl FnOnce() -> T) -> T {
+    let _guard = CHILDREN.read().unwrap();
+    act()
+}
+
+/// Starts a child while nobody works with descriptors.
+pub fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    let _guard = CHILDREN.write().unwrap();
+    command.spawn()
+}
+
 struct Back(std::os::fd::OwnedFd);
 
 impl Drop for Back {
@@ -25,8 +43,10 @@ impl Drop for Back {
     }
 }
 
-/// Runs `act` with `root` as the root directory, so that no symlink of a random tree can lead out of it.
+/// Runs `act` with `root` as the root directory, so that no symlink of a random tree can lead out of it. Not within
+/// itself.
 pub fn within<T>(root: &Path, act: impl FnOnce() -> T) -> Sys<T> {
+    let _guard = CHILDREN.read().unwrap();
     let back = Back(sys::open(Path::new("/"), libc::O_PATH | libc::O_DIRECTORY, 0)?);
     sys::chroot(root)?;
     nix::unistd::chdir("/")?;

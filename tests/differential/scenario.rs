@@ -123,7 +123,7 @@ pub type Verdict<T> = Result<T, (String, String)>;
 
 pub fn trouble(text: impl Into<String>) -> (String, String) {
     let text = text.into();
-    (format!("trouble: {}", text.split([':', '/']).next().unwrap_or_default()), text)
+    (format!("trouble: {}", text.split(['/', '\n']).find(|part| !part.is_empty()).unwrap_or_default()), text)
 }
 
 pub fn errno(what: &'static str) -> impl Fn(Errno) -> (String, String) {

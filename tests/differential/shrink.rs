@@ -25,7 +25,8 @@ pub fn shrink(
         }
     };
     // Large pieces first; a piece that cannot go is tried again in halves.
-    let mut size = best.0.steps.len().div_ceil(2);
+    let longest = best.0.layers.iter().map(|layer| layer.ops.len()).chain([best.0.steps.len()]).max();
+    let mut size = longest.unwrap_or(1);
     while size > 0 {
         let mut changed = false;
         for part in 0..=best.0.layers.len() {

@@ -51,6 +51,16 @@ impl Side {
         self.mount.map_or(Ok(()), Mount::unmount)
     }
 
+    /// Makes the kernel forget what it can.
+    pub fn forget(&self, read_only: bool) -> Result<(), String> {
+        self.mount.as_ref().map_or(Ok(()), |mount| mount.forget(read_only))
+    }
+
+    /// All that the daemon wrote.
+    pub fn log(&self) -> String {
+        self.mount.as_ref().map(Mount::log).unwrap_or_default()
+    }
+
     /// The end of the daemon's log.
     pub fn log_tail(&self) -> String {
         self.mount.as_ref().map(Mount::log_tail).unwrap_or_default()

@@ -45,14 +45,14 @@ use nix::sched::{CloneFlags, unshare};
 
 use mounts::{Dirs, Engine, Mount};
 use report::Found;
-use scenario::{Plan, Run, Stage};
+use scenario::{Plan, Run, Stage, Tested};
 
 /// What the environment asks for.
 struct Config {
     seeds: Range<u64>,
     operations: usize,
     shrink: Duration,
-    engine: Engine,
+    tested: Tested,
     verbose: bool,
 }
 
@@ -76,10 +76,10 @@ impl Config {
             seeds: one.map(|seed| seed..seed + 1).or(range).unwrap_or(0..200),
             operations: number("LAMINA_DIFF_OPERATIONS", 80) as usize,
             shrink: Duration::from_secs(number("LAMINA_DIFF_SHRINK", 15)),
-            engine: match setting("LAMINA_DIFF_SELF") {
-                Some(options) if options.contains('=') => Engine::Kernel(options),
-                Some(_) => Engine::reference(),
-                None => Engine::Lamina(Vec::new()),
+            tested: match setting("LAMINA_DIFF_SELF") {
+                Some(options) if options.contains('=') => Tested::KernelWith(options),
+                Some(_) => Tested::Kernel,
+                None => Tested::Lamina,
             },
             verbose: one.is_some(),
         }
@@ -177,10 +177,10 @@ fn private_place(base: &Path) -> Result<[PathBuf; 2], String> {
 }
 
 /// Runs `plan` in a fresh directory that goes with it.
-fn run_in(places: &[PathBuf; 2], name: &str, engine: &Engine, pid: &Arc<AtomicU32>, plan: &Plan) -> Run {
+fn run_in(places: &[PathBuf; 2], name: &str, tested: &Tested, pid: &Arc<AtomicU32>, plan: &Plan) -> Run {
     let [place, elsewhere] = [0, 1].map(|index| layers::make_dir(&places[index], name).unwrap());
     let stage = Stage { place, elsewhere, pid: pid.clone(), watch };
-    let run = scenario::run(plan, [&Engine::reference(), engine], &stage);
+    let run = scenario::run(plan, tested, &stage);
     for dir in [&stage.place, &stage.elsewhere] {
         if let Err(error) = std::fs::remove_dir_all(dir) {
             say(&format!("{} stays: {error}", dir.display()));
@@ -206,7 +206,7 @@ fn worker(
         }
         watched.seed.store(seed, Ordering::SeqCst);
         let plan = Plan::Seed { seed, operations: config.operations };
-        let run = run_in(places, name, &config.engine, &watched.pid, &plan);
+        let run = run_in(places, name, &config.tested, &watched.pid, &plan);
         let Some(failure) = run.failure else { continue };
         let known = {
             let mut found = found.lock().unwrap();
@@ -225,7 +225,7 @@ fn worker(
         say(&format!("seed {seed}, step {}: {}", failure.step, failure.signature));
         if !known && !config.shrink.is_zero() {
             WATCHED.set(Some((watched, false)));
-            let again = |plan: &Plan| run_in(places, name, &config.engine, &watched.pid, plan);
+            let again = |plan: &Plan| run_in(places, name, &config.tested, &watched.pid, plan);
             let small = shrink::shrink(run.scenario, failure.clone(), config.shrink, again);
             WATCHED.set(Some((watched, config.verbose)));
             let mut found = found.lock().unwrap();

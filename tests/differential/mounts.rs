@@ -122,15 +122,29 @@ impl Mount {
         Ok(table.lines().any(|line| line.split(' ').nth(4) == Some(&at)))
     }
 
+    /// Makes the kernel drop what it has cached of this file system and is not in use: a remount without a change.
+    pub fn forget(&self, read_only: bool) -> Result<(), String> {
+        let none: Option<&str> = None;
+        let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOATIME;
+        flags.set(MsFlags::MS_RDONLY, read_only);
+        mount(none, &self.at, none, flags, none)
+            .map_err(|errno| format!("{} cannot be remounted in place: {errno}", self.at.display()))
+    }
+
     /// Where it is mounted.
     pub fn at(&self) -> &Path {
         &self.at
     }
 
-    /// The end of what the daemon wrote.
-    pub fn log_tail(&self) -> String {
+    /// What the daemon wrote; nothing if there is none.
+    pub fn log(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The end of it.
+    pub fn log_tail(&self) -> String {
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }

@@ -154,6 +154,8 @@ pub enum Step {
     Do(Who, Op),
     /// Compare the whole trees.
     Check,
+    /// Make the kernel forget every name and inode that is not in use, on both sides.
+    Forget,
     /// Unmount both, mount both again, compare the whole trees.
     Remount,
     /// Unmount both, let each side mount the other's upper, compare the whole trees.

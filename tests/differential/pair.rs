@@ -83,7 +83,18 @@ impl<'a> Pair<'a> {
     fn unmount(&mut self) -> Verdict<()> {
         if let Some([left, right]) = self.sides.take() {
             left.unmount().map_err(trouble)?;
+            let log = right.log();
             right.unmount().map_err(trouble)?;
+            if let Some(line) = log.lines().find(|line| line.contains("panicked at")) {
+                return Err(trouble(format!("the daemon panicked: {line}")));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn forget(&mut self, read_only: bool) -> Verdict<()> {
+        for side in self.sides()? {
+            side.forget(read_only).map_err(trouble)?;
         }
         Ok(())
     }

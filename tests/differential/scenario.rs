@@ -45,6 +45,9 @@ pub struct Setting {
     /// Names that begin with `.wh.`, which the kernel's overlay takes for names like all others, and lamina does under
     /// `whiteouts=kernel`.
     pub oci_names: bool,
+    pub options: Options,
+    /// The kernel is made to forget what it has cached, between operations.
+    pub forget: bool,
 }
 
 impl Setting {
@@ -59,8 +62,71 @@ impl Setting {
             split: rng.percent(15),
             read_only,
             oci_names: rng.percent(10),
+            options: rng.weighted(&[
+                (70, Options::Default),
+                (12, Options::IndexOn),
+                (5, Options::RedirectFollow),
+                (3, Options::RedirectNoFollow),
+                (5, Options::XinoOn),
+                (5, Options::NoTimeout),
+            ]),
+            forget: rng.percent(30),
         }
     }
+
+    /// The command line of lamina, but for the directories.
+    fn arguments(&self) -> Vec<String> {
+        let names = self.oci_names.then_some("whiteouts=kernel");
+        let options: Vec<&str> = self.options.for_lamina().into_iter().chain(names).collect();
+        if options.is_empty() { Vec::new() } else { vec!["-o".to_owned(), options.join(",")] }
+    }
+}
+
+/// Options that both sides know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Options {
+    Default,
+    IndexOn,
+    RedirectFollow,
+    RedirectNoFollow,
+    XinoOn,
+    /// Nothing may be cached by the kernel under the mount that is tested.
+    NoTimeout,
+}
+
+impl Options {
+    fn for_kernel(self) -> String {
+        let (redirect, index, xino) = match self {
+            Options::Default | Options::NoTimeout => ("on", "off", "auto"),
+            Options::IndexOn => ("on", "on", "auto"),
+            Options::RedirectFollow => ("follow", "off", "auto"),
+            Options::RedirectNoFollow => ("nofollow", "off", "auto"),
+            Options::XinoOn => ("on", "off", "on"),
+        };
+        format!("redirect_dir={redirect},xino={xino},index={index},metacopy=off")
+    }
+
+    fn for_lamina(self) -> Option<&'static str> {
+        match self {
+            Options::Default => None,
+            Options::IndexOn => Some("index=on"),
+            Options::RedirectFollow => Some("redirect_dir=follow"),
+            Options::RedirectNoFollow => Some("redirect_dir=nofollow"),
+            Options::XinoOn => Some("xino=on"),
+            Options::NoTimeout => Some("timeout=0"),
+        }
+    }
+}
+
+/// What is compared with the kernel's overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tested {
+    /// The program under test.
+    Lamina,
+    /// The kernel's overlay again, which must agree with itself.
+    Kernel,
+    /// The kernel's overlay with other options, which must be caught.
+    KernelWith(String),
 }
 
 /// What to run.
@@ -103,14 +169,14 @@ pub struct Run {
     pub failure: Option<Failure>,
 }
 
-/// Runs `plan` with the two engines, the reference first.
-pub fn run(plan: &Plan, engines: [&Engine; 2], stage: &Stage) -> Run {
+/// Runs `plan` under the kernel's overlay and under what is tested.
+pub fn run(plan: &Plan, tested: &Tested, stage: &Stage) -> Run {
     let (seed, setting) = match plan {
         Plan::Seed { seed, .. } => (*seed, Setting::of(*seed)),
         Plan::Replay(scenario) => (scenario.seed, scenario.setting),
     };
     let mut scenario = Scenario { seed, setting, layers: Vec::new(), steps: Vec::new() };
-    let failure = play(plan, engines, stage, &mut scenario).err().map(|(signature, text)| Failure {
+    let failure = play(plan, tested, stage, &mut scenario).err().map(|(signature, text)| Failure {
         step: scenario.steps.len().saturating_sub(1),
         signature,
         text,
@@ -130,18 +196,16 @@ pub fn errno(what: &'static str) -> impl Fn(Errno) -> (String, String) {
     move |errno| trouble(format!("{what}: {errno}"))
 }
 
-fn play(plan: &Plan, engines: [&Engine; 2], stage: &Stage, scenario: &mut Scenario) -> Verdict<()> {
+fn play(plan: &Plan, tested: &Tested, stage: &Stage, scenario: &mut Scenario) -> Verdict<()> {
     let mut generator = Generator::new(scenario.seed, 2);
     generator.oci_names = scenario.setting.oci_names;
-    let literal;
-    let engines = match engines {
-        [reference, Engine::Lamina(arguments)] if scenario.setting.oci_names => {
-            let more = ["-o".to_owned(), "whiteouts=kernel".to_owned()];
-            literal = Engine::Lamina(arguments.iter().cloned().chain(more).collect());
-            [reference, &literal]
-        }
-        engines => engines,
+    let reference = Engine::Kernel(scenario.setting.options.for_kernel());
+    let tested = match tested {
+        Tested::Lamina => Engine::Lamina(scenario.setting.arguments()),
+        Tested::Kernel => reference.clone(),
+        Tested::KernelWith(options) => Engine::Kernel(options.clone()),
     };
+    let engines = [&reference, &tested];
     let mut lowers: Vec<PathBuf> = Vec::new();
     let count = match plan {
         Plan::Seed { .. } => scenario.setting.layers,
@@ -162,7 +226,7 @@ fn play(plan: &Plan, engines: [&Engine; 2], stage: &Stage, scenario: &mut Scenar
 
     let mut pair = Pair::new(engines, &lowers, stage, scenario.setting, clock)?;
     let schedule = match plan {
-        Plan::Seed { operations, .. } => schedule(*operations),
+        Plan::Seed { operations, .. } => schedule(*operations, scenario.setting.forget),
         Plan::Replay(old) => old.steps.iter().map(|step| Planned::This(step.clone())).collect(),
     };
     for planned in schedule {
@@ -179,6 +243,7 @@ fn play(plan: &Plan, engines: [&Engine; 2], stage: &Stage, scenario: &mut Scenar
         match step {
             Step::Do(who, op) => pair.perform(who, &op, scenario.setting.probe)?,
             Step::Check => pair.check("tree")?,
+            Step::Forget => pair.forget(scenario.setting.read_only)?,
             Step::Remount => {
                 generator.forget_slots();
                 pair.remount()?;
@@ -203,10 +268,13 @@ enum Planned {
 }
 
 /// Operations, with a look at the trees between them, a remount, and at last each side over the other's upper.
-fn schedule(operations: usize) -> Vec<Planned> {
+fn schedule(operations: usize, forget: bool) -> Vec<Planned> {
     let mut plan = vec![Planned::This(Step::Check)];
     for done in 1..=operations {
         plan.push(Planned::Operation);
+        if forget && done % 8 == 5 {
+            plan.push(Planned::This(Step::Forget));
+        }
         if done == operations * 2 / 5 {
             plan.push(Planned::This(Step::Check));
             plan.push(Planned::This(Step::Remount));

@@ -5,10 +5,11 @@
 //!
 //! - `LAMINA_DIFF_SEED=N`: one seed, its operations printed as they are done.
 //! - `LAMINA_DIFF_SEEDS=A..B`: these seeds instead of `0..200`.
-//! - `LAMINA_DIFF_OPERATIONS=N`: so many operations a seed instead of 80.
+//! - `LAMINA_DIFF_OPERATIONS=N`: so many operations a seed instead of 100.
 //! - `LAMINA_DIFF_SHRINK=SECONDS`: how long to look for a smaller scenario for each kind of failure; 0 for none.
 //! - `LAMINA_DIFF_SELF=1`: the kernel's overlay on both sides, to test the test itself; a value with a `=` gives the
 //!   options of the second side, which must then be caught (`redirect_dir=off`).
+//! - `LAMINA_DIFF_PLACE=DIR`: layers in this empty directory, instead of on a file system in memory.
 //! - `LAMINA_DIFF_PROGRAM=PATH`: another program than the one just built, called in the same way.
 //! - `LAMINA_DIFF_IGNORE=WHAT,...`: look past differences in these (`nlink`, `ctime`, as the reports name them).
 //! - `LAMINA_DIFF_STATISTICS=1`: how often each operation ended how, to see that it is tested at all.
@@ -74,7 +75,7 @@ impl Config {
         });
         Config {
             seeds: one.map(|seed| seed..seed + 1).or(range).unwrap_or(0..200),
-            operations: number("LAMINA_DIFF_OPERATIONS", 80) as usize,
+            operations: number("LAMINA_DIFF_OPERATIONS", 100) as usize,
             shrink: Duration::from_secs(number("LAMINA_DIFF_SHRINK", 15)),
             tested: match setting("LAMINA_DIFF_SELF") {
                 Some(options) if options.contains('=') => Tested::KernelWith(options),
@@ -95,8 +96,11 @@ fn say(text: &str) {
 /// Operation and outcome of the reference, and how often.
 static STATISTICS: Mutex<BTreeMap<(String, String), u64>> = Mutex::new(BTreeMap::new());
 
-/// Counts one outcome of the reference.
+/// Counts one outcome of the reference, and prints it where steps are printed.
 pub fn count_outcome(op: &op::Op, outcome: &exec::Outcome) {
+    if WATCHED.get().is_some_and(|(_, verbose)| verbose) {
+        say(&format!("     {}", op::squeeze(&outcome.to_string())));
+    }
     let how = outcome.0.as_ref().map_or_else(|errno| format!("{errno:?}"), |_| "ok".to_owned());
     *STATISTICS.lock().unwrap().entry((op.name(), how)).or_default() += 1;
 }
@@ -165,14 +169,30 @@ fn private_place(base: &Path) -> Result<[PathBuf; 2], String> {
     let places = ["one", "two"].map(|name| base.join(name));
     for place in &places {
         std::fs::create_dir(place).map_err(|error| format!("{}: {error}", place.display()))?;
-        mount(Some("lamina-differential"), place, Some("tmpfs"), MsFlags::MS_NOATIME, Some("mode=755"))
-            .map_err(|errno| fail("no tmpfs", errno))?;
     }
-    let made = ["lower", "upper", "work", "mount"].map(|name| layers::make_dir(&places[0], name));
-    let [lower, upper, work, at] = made;
+    let in_memory = |place: &Path| {
+        mount(Some("lamina-differential"), place, Some("tmpfs"), MsFlags::MS_NOATIME, Some("mode=755"))
+            .map_err(|errno| fail("no tmpfs", errno))
+    };
+    in_memory(&places[1])?;
+    match setting("LAMINA_DIFF_PLACE") {
+        None => in_memory(&places[0])?,
+        Some(dir) => {
+            // Access times would tell the two sides apart.
+            let bind = MsFlags::MS_BIND;
+            let noatime = bind | MsFlags::MS_REMOUNT | MsFlags::MS_NOATIME;
+            mount(Some(dir.as_str()), &places[0], none, bind, none)
+                .and_then(|()| mount(none, &places[0], none, noatime, none))
+                .map_err(|errno| fail("LAMINA_DIFF_PLACE", errno))?;
+        }
+    }
+    let trial = layers::make_dir(&places[0], "trial")?;
+    let [lower, upper, work, at] =
+        ["lower", "upper", "work", "mount"].map(|name| layers::make_dir(&trial, name));
     let dirs = Dirs { lowers: vec![lower?], upper: Some((upper?, work?)) };
     let nobody = Arc::new(AtomicU32::new(0));
     Mount::new(&Engine::reference(), &dirs, &at?, Path::new("/dev/null"), &nobody)?.unmount()?;
+    std::fs::remove_dir_all(&trial).map_err(|error| format!("{}: {error}", trial.display()))?;
     Ok(places)
 }
 

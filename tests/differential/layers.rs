@@ -125,14 +125,13 @@ fn directly(generator: &mut Generator, number: usize, known: &View) -> Vec<(Who,
         // The kernel looks for whiteouts by xattr only in a layer whose root says that it has some.
         ops.push(mark("/".into(), "trusted.overlay.opaque", b"x"));
     }
+    if number > 1 && generator.rng.percent(35) {
+        redirect(generator, known, &mut ops);
+    }
     for _ in 0..12 + generator.rng.below(30) {
         let path = place_for(generator, known, &made);
-        let mut parents: Vec<PathBuf> = path.ancestors().skip(1).map(Path::to_owned).collect();
-        parents.pop();
-        for parent in parents.into_iter().rev() {
-            ops.push(Op::Mkdir { path: parent, mode: 0o755 });
-        }
-        entry(generator, number, xattr_whiteouts, known, &made, &path, &mut ops);
+        parents(&path, &mut ops);
+        entry(generator, number, xattr_whiteouts, &made, &path, &mut ops);
         made.push(path);
     }
     // Last, since everything above touches the times of directories.
@@ -169,6 +168,38 @@ fn place_for(generator: &mut Generator, known: &View, made: &[PathBuf]) -> PathB
     dir.join(generator.name())
 }
 
+/// The directories above `path`; those that exist stay as they are.
+fn parents(path: &Path, ops: &mut Vec<Op>) {
+    let mut parents: Vec<PathBuf> = path.ancestors().skip(1).map(Path::to_owned).collect();
+    parents.pop();
+    ops.extend(parents.into_iter().rev().map(|path| Op::Mkdir { path, mode: 0o755 }));
+}
+
+/// A directory that was renamed: redirected to where it was, and a whiteout there. Without that, two directories of the
+/// union would be one directory below, which the kernel's overlay answers with ESTALE now and then: no such layer is
+/// ever written by an overlay.
+fn redirect(generator: &mut Generator, known: &View, ops: &mut Vec<Op>) {
+    let below: Vec<&PathBuf> = known.dirs.iter().filter(|path| path.parent().is_some()).collect();
+    if below.is_empty() {
+        return;
+    }
+    let old = (*generator.rng.pick(&below)).clone();
+    let (Some(name), Some(parent)) = (old.file_name(), old.parent()) else { return };
+    let (new, value) = if generator.rng.percent(40) {
+        (parent.join(generator.name()), PathBuf::from(name))
+    } else {
+        (place_for(generator, known, &[]), old.clone())
+    };
+    if new.starts_with(&old) || old.starts_with(&new) {
+        return;
+    }
+    parents(&new, ops);
+    ops.push(Op::Mkdir { path: new.clone(), mode: generator.mode() });
+    ops.push(mark(new, "trusted.overlay.redirect", value.as_os_str().as_encoded_bytes()));
+    parents(&old, ops);
+    ops.push(Op::Mknod { path: old, mode: libc::S_IFCHR, rdev: (0, 0) });
+}
+
 fn mark(path: PathBuf, name: &str, value: &[u8]) -> Op {
     Op::Setxattr { path, name: name.to_owned(), value: value.to_vec(), flags: 0 }
 }
@@ -177,7 +208,6 @@ fn entry(
     generator: &mut Generator,
     number: usize,
     xattr_whiteouts: bool,
-    known: &View,
     made: &[PathBuf],
     path: &Path,
     ops: &mut Vec<Op>,
@@ -212,16 +242,6 @@ fn entry(
         88..=93 if number > 1 => {
             ops.push(Op::Mkdir { path: path.clone(), mode: generator.mode() });
             ops.push(mark(path.clone(), "trusted.overlay.opaque", b"y"));
-        }
-        94..=97 if number > 1 && !known.dirs.is_empty() => {
-            ops.push(Op::Mkdir { path: path.clone(), mode: generator.mode() });
-            let target = generator.rng.pick(&known.dirs).clone();
-            let value = match target.file_name() {
-                Some(name) if generator.rng.percent(40) => PathBuf::from(name),
-                Some(_) => target,
-                None => return,
-            };
-            ops.push(mark(path.clone(), "trusted.overlay.redirect", value.as_os_str().as_encoded_bytes()));
         }
         _ => ops.push(generator.create(path.clone())),
     }

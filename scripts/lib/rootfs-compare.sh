@@ -26,18 +26,16 @@ snapshot() {
     )
 }
 
-# fingerprint LAYER: one line that changes when anything in a layer does: names, attributes, times, content, xattrs. Access
-# times are left out, as reading is no change.
+# fingerprint LAYER: text that changes when anything in a layer does: names, attributes, times, content, xattrs. Access times
+# are left out, as reading is no change.
 fingerprint() {
     # shellcheck disable=SC2030,SC2031 # as above
     (
         export LC_ALL=C
         cd "$1" || exit
-        {
-            find . -printf '%p\t%y\t%m\t%U:%G\t%s\t%n\t%T@\t%C@\t%l\0' | sort -z
-            find . -type f -print0 | sort -z | xargs -0 -r sha256sum --
-            find . -print0 | sort -z | xargs -0 -r getfattr -h -d -m - -e hex --
-        } | sha256sum
+        find . -printf '%p\t%y\t%m\t%U:%G\t%s\t%n\t%T@\t%C@\t%l\0' | sort -z | tr '\n\0' '?\n'
+        find . -type f -print0 | sort -z | xargs -0 -r sha256sum --
+        find . -print0 | sort -z | xargs -0 -r getfattr -h -d -m - -e hex --
     )
 }
 

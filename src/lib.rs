@@ -9,9 +9,12 @@ pub mod config;
 #[cfg(feature = "fuse")]
 pub mod control;
 pub mod error;
+pub mod layer;
 #[cfg(feature = "fuse")]
 pub mod fuse;
+pub mod marker;
 pub mod overlay;
 pub mod path;
+pub mod resolve;
 pub mod source;
 pub mod sys;

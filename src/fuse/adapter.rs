@@ -83,29 +83,7 @@ impl Adapter {
 
     /// Answers one request. Errors and panics end here: as an errno and a line in the log.
     pub fn dispatch<'b>(&self, request: &Request<'_>, scratch: &'b mut Scratch) -> Reply<'b> {
-        // What a panic leaves behind is a node's business (its lock is poisoned); the scratch holds nothing.
-        let all = AssertUnwindSafe((self, request, scratch));
-        let answer = move || {
-            let AssertUnwindSafe((this, request, scratch)) = { all };
-            this.answer(request, scratch)
-        };
-        match catch_unwind(answer) {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => failed(&error),
-            Err(panic) => {
-                let said = panic
-                    .downcast_ref::<&str>()
-                    .copied()
-                    .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-                    .unwrap_or("no message");
-                log::error!(
-                    "{} of node {} panicked, and is answered with EIO: {said}",
-                    request.kind,
-                    request.header.node.0
-                );
-                Reply::Failed(Errno::EIO)
-            }
-        }
+        guarded(request, || self.answer(request, scratch))
     }
 
     /// What the kernel must be told to forget since the last call.
@@ -249,6 +227,24 @@ impl Adapter {
     }
 }
 
+/// Runs a handler. What a panic leaves behind is a node's business (its lock is poisoned); the scratch holds nothing.
+fn guarded<'b>(request: &Request<'_>, handler: impl FnOnce() -> Result<Reply<'b>>) -> Reply<'b> {
+    match catch_unwind(AssertUnwindSafe(handler)) {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(error)) => failed(&error),
+        Err(panic) => {
+            let said = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            let Request { kind, header, body } = request;
+            log::error!("{kind} of node {} panicked, and is answered with EIO: {said}", header.node.0);
+            if body.has_reply() { Reply::Failed(Errno::EIO) } else { Reply::Silence }
+        }
+    }
+}
+
 fn done<'b>(result: Result<()>) -> Result<Reply<'b>> {
     result.map(|()| Reply::Done)
 }
@@ -290,3 +286,6 @@ fn failed<'b>(error: &Error) -> Reply<'b> {
     }
     Reply::Failed(errno)
 }
+
+#[cfg(test)]
+mod tests;

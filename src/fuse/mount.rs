@@ -92,7 +92,8 @@ bitflags! {
     }
 }
 
-/// Each flag, for mount(2) and for fusermount3, which refuses to know `nodiratime`.
+/// Each flag, for mount(2) and for fusermount3. The latter does not know `nodiratime`, which changes nothing: the kernel
+/// leaves times of access to the file system.
 const FLAG_NAMES: [(VfsFlags, MsFlags, Option<&str>); 8] = [
     (VfsFlags::READ_ONLY, MsFlags::MS_RDONLY, Some("ro")),
     (VfsFlags::NO_SUID, MsFlags::MS_NOSUID, Some("nosuid")),

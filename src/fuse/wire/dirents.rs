@@ -32,11 +32,13 @@ impl<'b> DirBuffer<'b> {
         let Some(room) = self.buffer.get_mut(self.used..).and_then(|rest| rest.get_mut(..padded)) else {
             return SinkAnswer::Full;
         };
-        let padding = [0; 8];
-        let bytes = parts.iter().copied().flatten().chain(&padding);
-        for (to, from) in room.iter_mut().zip(bytes) {
-            *to = *from;
+        let mut rest = room;
+        for part in parts {
+            let Some((to, after)) = rest.split_at_mut_checked(part.len()) else { return SinkAnswer::Full };
+            to.copy_from_slice(part);
+            rest = after;
         }
+        rest.fill(0);
         self.used += padded;
         SinkAnswer::Taken
     }

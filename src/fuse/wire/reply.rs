@@ -127,8 +127,11 @@ fn message<'r, T: IntoBytes + Immutable>(to: Unique, error: i32, body: &T, data:
     let total = u32::try_from(len + data.len()).unwrap_or(u32::MAX);
     let header = abi::OutHeader { len: total, error, unique: to.0 };
     let mut head = [0; HEAD];
-    for (to, from) in head.iter_mut().zip(header.as_bytes().iter().chain(body)) {
-        *to = *from;
+    let (start, rest) = head.split_at_mut(size_of::<abi::OutHeader>());
+    start.copy_from_slice(header.as_bytes());
+    // No body is longer than HEAD allows for; were one, the kernel would refuse the reply by its length.
+    if let Some(to) = rest.get_mut(..body.len()) {
+        to.copy_from_slice(body);
     }
     Encoded { head, len, data }
 }

@@ -139,6 +139,13 @@ pub enum Body<'a> {
     Unknown(u32),
 }
 
+impl Body<'_> {
+    /// Does the kernel wait for a reply to it?
+    pub fn has_reply(&self) -> bool {
+        !matches!(self, Body::Forget { .. } | Body::BatchForget(_) | Body::Interrupt { .. })
+    }
+}
+
 /// The pairs of a `FUSE_BATCH_FORGET`.
 #[derive(Clone, Copy)]
 pub struct Forgets<'a>(&'a [u8]);

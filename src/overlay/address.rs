@@ -61,7 +61,9 @@ impl Overlay {
                     if stat.ino == part.ino {
                         return Ok(fd);
                     }
-                    last = Error::new("open directory", Kind::Stale).at(path.as_bytes()).in_layer(LayerRef::Upper);
+                    last = Error::new("open directory", Kind::Stale)
+                        .at(path.as_bytes())
+                        .in_layer(LayerRef::Upper);
                 }
                 Err(error) => last = error,
             }

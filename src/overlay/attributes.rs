@@ -14,9 +14,9 @@ use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::Upper;
 use crate::marker::override_xattr;
 use crate::path::NAME_MAX;
+use crate::sys::file;
 use crate::sys::fs::{self, At, Stat, Time};
 use crate::sys::xattr::{self, SetMode};
-use crate::sys::file;
 
 /// What directories prefer as the size of a read: callers of getdents64(2) take it as a hint for their buffer, and a
 /// large one saves requests.
@@ -210,7 +210,9 @@ impl Overlay {
                 Some(TimeChange::Now) => Time::Now,
                 Some(TimeChange::To(to)) => Time::To(to.sec, to.nsec),
             };
-            fs::utimens(at, time(change.atime), time(change.mtime)).op("set times").in_layer(LayerRef::Upper)?;
+            fs::utimens(at, time(change.atime), time(change.mtime))
+                .op("set times")
+                .in_layer(LayerRef::Upper)?;
         }
         Ok(())
     }
@@ -278,7 +280,9 @@ impl Overlay {
     /// The longest name that can be made, bytes.
     fn longest_name(&self) -> u32 {
         let marks = match self.stack.upper() {
-            Some(upper) if upper.whiteout_form == crate::layer::WhiteoutForm::OciFile => crate::marker::OCI_PREFIX_LEN,
+            Some(upper) if upper.whiteout_form == crate::layer::WhiteoutForm::OciFile => {
+                crate::marker::OCI_PREFIX_LEN
+            }
             _ => 0,
         };
         (NAME_MAX - marks) as u32

@@ -22,9 +22,9 @@ use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::{CopyRules, Layer, Staged, Upper, copy_data, copy_xattrs};
 use crate::marker::{InodeMark, Marker, ORIGIN_UNKNOWN, Origin, OriginFlags, YES};
+use crate::sys::SysResult;
 use crate::sys::fs::{self, At, RenameFlag, Stat, Time};
 use crate::sys::xattr::{self, SetMode};
-use crate::sys::SysResult;
 
 /// Is the data copied, or about to be thrown away?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Overlay {
         while dir.upper.get().is_none() {
             let place = dir.place().ok_or_else(|| Error::new("copy up directory", Kind::NotFound))?;
             let parent = directory(&place.dir)?;
-            let parent_part = parent.upper.get().ok_or_else(|| Error::new("copy up directory", Kind::Stale))?;
+            let parent_part =
+                parent.upper.get().ok_or_else(|| Error::new("copy up directory", Kind::Stale))?;
             let parent_fd = self.upper_fd(&place.dir, parent, parent_part)?;
             let state = parent.lock();
             if state.removed || !dir.place().is_some_and(|now| now.is(&place.dir, place.name.as_bytes())) {
@@ -136,7 +137,9 @@ impl Overlay {
                 let data = data.as_ref().map(|data| self.held_lower(data)).transpose()?.map(|(held, _)| held);
                 self.copy_up_leaf(upper, node, file, kind, (&meta, data.as_ref(), layer), content)
             }
-            Source::Upper | Source::Indexed(_) | Source::Nameless(_) => self.copy_up_data(upper, file, content),
+            Source::Upper | Source::Indexed(_) | Source::Nameless(_) => {
+                self.copy_up_data(upper, file, content)
+            }
         };
         result.map_err(|e| match &place {
             Some(place) => e.at(self.path_of_place(place).as_bytes()),
@@ -207,7 +210,13 @@ impl Overlay {
     }
 
     /// A device, fifo or socket, or the regular file that stands for it where types are recorded.
-    pub(super) fn stage_special<'u>(&self, upper: &'u Upper, kind: FileKind, major: u32, minor: u32) -> Result<Staged<'u>> {
+    pub(super) fn stage_special<'u>(
+        &self,
+        upper: &'u Upper,
+        kind: FileKind,
+        major: u32,
+        minor: u32,
+    ) -> Result<Staged<'u>> {
         if upper.layer.rules.stat_override != crate::config::StatOverride::Off
             && matches!(kind, FileKind::CharDevice | FileKind::BlockDevice)
         {
@@ -217,7 +226,14 @@ impl Overlay {
     }
 
     /// Owner, attributes, mode and times, in the order in which none undoes another.
-    fn copy_attributes(&self, upper: &Upper, layer: &Layer, from: At<'_>, stat: &Stat, staged: &Staged<'_>) -> Result<()> {
+    fn copy_attributes(
+        &self,
+        upper: &Upper,
+        layer: &Layer,
+        from: At<'_>,
+        stat: &Stat,
+        staged: &Staged<'_>,
+    ) -> Result<()> {
         let at = staged.at();
         let inode = fs::stat(at).op("stat the copy")?;
         let recorded = upper.layer.rules.stat_override != crate::config::StatOverride::Off;
@@ -233,11 +249,20 @@ impl Overlay {
         let inode = fs::stat(at).op("stat the copy")?;
         self.set_owner(upper, at, Owner::of(stat), &inode)?;
         let time = |(sec, nsec)| Time::To(sec, nsec);
-        fs::utimens(at, time(stat.atime), time(stat.mtime)).op("set the copy's times").in_layer(LayerRef::Upper)
+        fs::utimens(at, time(stat.atime), time(stat.mtime))
+            .op("set the copy's times")
+            .in_layer(LayerRef::Upper)
     }
 
     /// Notes what the copy is a copy of. `false` where this cannot be noted: its number changes at the next mount.
-    fn write_origin(&self, upper: &Upper, layer: &Layer, from: At<'_>, stat: &Stat, staged: &Staged<'_>) -> Result<bool> {
+    fn write_origin(
+        &self,
+        upper: &Upper,
+        layer: &Layer,
+        from: At<'_>,
+        stat: &Stat,
+        staged: &Staged<'_>,
+    ) -> Result<bool> {
         let origin = layer
             .handle(from)
             .and_then(|handle| Origin::new(layer.uuid, handle.kind, &handle.bytes, OriginFlags::NATIVE));

@@ -7,13 +7,13 @@ use super::acl;
 use super::attributes::Owner;
 use super::copy_up::{Content, UpperDir};
 use super::descriptors::Cell;
+use super::file::Opened;
 use super::listing::Listed;
 use super::lookup::directory;
 use super::node::{
     Body, DirNode, DirState, InodeKey, LeafNode, LeafState, Node, NodePlace, Source, UpperPart,
 };
 use super::types::*;
-use super::file::Opened;
 use super::{Overlay, lock};
 use crate::config::Acl;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -124,7 +124,13 @@ impl Overlay {
     ///
     /// # Errors
     /// What the upper's file system answers.
-    pub fn tmpfile(&self, caller: &Caller, dir: NodeId, perm: u32, access: Access) -> Result<(Entry, Opened)> {
+    pub fn tmpfile(
+        &self,
+        caller: &Caller,
+        dir: NodeId,
+        perm: u32,
+        access: Access,
+    ) -> Result<(Entry, Opened)> {
         let node = self.node(dir)?;
         let target = self.upper_dir(&node)?;
         let staged = self.stage(&target, caller, New::Regular, perm)?;
@@ -164,7 +170,9 @@ impl Overlay {
         let mut state = file.write();
         let (held, _) = self.held(&state)?;
         match vacant {
-            Vacant::Empty => fs::link(held.at(), target.fd.as_fd(), at.name).op("link").at(at.name.as_bytes())?,
+            Vacant::Empty => {
+                fs::link(held.at(), target.fd.as_fd(), at.name).op("link").at(at.name.as_bytes())?
+            }
             Vacant::Whiteout => {
                 let staged = target.upper.stage_link(held.at())?;
                 staged.publish(target.fd.as_fd(), at.name, RenameFlag::Replace)?;
@@ -192,7 +200,13 @@ impl Overlay {
     }
 
     /// Makes an object at a name that must be free. The answer raises its count by one.
-    fn make(&self, caller: &Caller, at: Place<'_>, new: New<'_>, perm: u32) -> Result<(Entry, Option<OwnedFd>)> {
+    fn make(
+        &self,
+        caller: &Caller,
+        at: Place<'_>,
+        new: New<'_>,
+        perm: u32,
+    ) -> Result<(Entry, Option<OwnedFd>)> {
         let parent = self.node(at.dir)?;
         let dir = directory(&parent)?;
         let target = self.upper_dir(&parent)?;
@@ -207,7 +221,8 @@ impl Overlay {
         let stat = target.upper.layer.stat(staged.at())?;
         let file = self.publish_new(&target, staged, at.name, new.kind(), vacant)?;
         self.now_in_upper(&target, dir, &mut names, at.name)?;
-        let child = self.adopt(&parent, &mut names, at.name, self.new_body(&parent, dir, at.name, new.kind(), &stat));
+        let child =
+            self.adopt(&parent, &mut names, at.name, self.new_body(&parent, dir, at.name, new.kind(), &stat));
         child.hold();
         drop(names);
         // The rename changed its ctime, and opaque directories are shown as they are.
@@ -221,7 +236,14 @@ impl Overlay {
         Ok((Entry { node: child.id, attr }, file))
     }
 
-    fn new_body(&self, parent: &Arc<Node>, dir: &DirNode, name: Name<'_>, kind: FileKind, stat: &Stat) -> Body {
+    fn new_body(
+        &self,
+        parent: &Arc<Node>,
+        dir: &DirNode,
+        name: Name<'_>,
+        kind: FileKind,
+        stat: &Stat,
+    ) -> Body {
         let place = NodePlace { dir: Arc::clone(parent), name: name.to_owned() };
         let ino = self.numbers.shown(stat.dev, stat.ino);
         if kind == FileKind::Directory {
@@ -234,8 +256,7 @@ impl Overlay {
                 ino,
             )));
         }
-        let state =
-            LeafState { ino, places: vec![place], source: Source::Upper, data: None, link_key: None };
+        let state = LeafState { ino, places: vec![place], source: Source::Upper, data: None, link_key: None };
         Body::Leaf(Box::new(LeafNode::new(kind, state)))
     }
 
@@ -262,7 +283,13 @@ impl Overlay {
     }
 
     /// The union has something at this name now: its listing knows, and a `.wh.` file that said otherwise goes.
-    pub(super) fn now_in_upper(&self, target: &UpperDir<'_>, dir: &DirNode, state: &mut DirState, name: Name<'_>) -> Result<()> {
+    pub(super) fn now_in_upper(
+        &self,
+        target: &UpperDir<'_>,
+        dir: &DirNode,
+        state: &mut DirState,
+        name: Name<'_>,
+    ) -> Result<()> {
         if let Some(names) = &mut state.names {
             names.insert(name.to_owned(), Listed::Present);
         }
@@ -298,12 +325,20 @@ impl Overlay {
         match fs::stat(At::Name(target.fd.as_fd(), name)) {
             Err(nix::errno::Errno::ENOENT) => Ok(Vacant::Empty),
             Ok(_) => Ok(Vacant::Whiteout),
-            Err(errno) => Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper)),
+            Err(errno) => {
+                Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper))
+            }
         }
     }
 
     /// Makes an object in the work directory, with the owner, mode and ACLs it is to have.
-    fn stage<'u>(&self, target: &UpperDir<'u>, caller: &Caller, new: New<'_>, perm: u32) -> Result<Staged<'u>> {
+    fn stage<'u>(
+        &self,
+        target: &UpperDir<'u>,
+        caller: &Caller,
+        new: New<'_>,
+        perm: u32,
+    ) -> Result<Staged<'u>> {
         let upper = target.upper;
         let parent = upper.layer.stat(At::Fd(target.fd.as_fd()))?;
         let (uid, gid) =

@@ -97,7 +97,12 @@ impl Overlay {
         self.new_handle_shared(node, access, Arc::new(file))
     }
 
-    pub(super) fn new_handle_shared(&self, node: &Arc<Node>, access: Access, file: Arc<OwnedFd>) -> Result<Opened> {
+    pub(super) fn new_handle_shared(
+        &self,
+        node: &Arc<Node>,
+        access: Access,
+        file: Arc<OwnedFd>,
+    ) -> Result<Opened> {
         let version = leaf(node)?.version.load(Ordering::Acquire);
         let open = RwLock::new(Open { version, file });
         Ok(Opened { handle: self.handles.insert(Handle { node: Arc::clone(node), access, open }) })
@@ -169,7 +174,8 @@ impl Overlay {
     /// What the upper's file system answers.
     pub fn write(&self, handle: HandleId, offset: u64, data: &[u8], kill: KillPriv) -> Result<usize> {
         let file = self.for_writing(handle)?;
-        let written = file::write_full_at(file.as_fd(), data, offset).op("write").in_layer(LayerRef::Upper)?;
+        let written =
+            file::write_full_at(file.as_fd(), data, offset).op("write").in_layer(LayerRef::Upper)?;
         self.kill_priv(At::Fd(file.as_fd()), kill)?;
         Ok(written)
     }

@@ -62,7 +62,13 @@ impl Overlay {
     }
 
     /// What a name is, asking the directory's parts from number `first` on.
-    pub(super) fn resolve(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, first: usize) -> Result<Resolution> {
+    pub(super) fn resolve(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        name: Name<'_>,
+        first: usize,
+    ) -> Result<Resolution> {
         let parts = self.part_depths(dir);
         let mut resolver = Resolver::new(&parts, first, name, self.stack.depths(), self.options.redirects);
         loop {
@@ -204,7 +210,8 @@ impl Overlay {
     ) -> Result<(Arc<Node>, Attr)> {
         let in_upper = self.is_upper(meta.depth);
         let stat = meta.found.stat;
-        let kind = FileKind::from_mode(stat.mode).ok_or_else(|| Error::new("look up", Kind::Corrupt("no such file type".into())))?;
+        let kind = FileKind::from_mode(stat.mode)
+            .ok_or_else(|| Error::new("look up", Kind::Corrupt("no such file type".into())))?;
         let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
         let mut found = LeafState {
             ino: 0,
@@ -264,7 +271,13 @@ impl Overlay {
     }
 
     /// Puts a new node into its directory and the table.
-    pub(super) fn adopt(&self, node: &Arc<Node>, state: &mut DirState, name: Name<'_>, body: Body) -> Arc<Node> {
+    pub(super) fn adopt(
+        &self,
+        node: &Arc<Node>,
+        state: &mut DirState,
+        name: Name<'_>,
+        body: Body,
+    ) -> Arc<Node> {
         let child = self.new_node(body);
         node.hold();
         state.children.insert(name.to_owned(), Arc::clone(&child));
@@ -317,7 +330,10 @@ impl Overlay {
     }
 
     fn known_link(&self, key: &InodeKey) -> Option<Arc<Node>> {
-        lock(&self.hard_links).get(key).and_then(Weak::upgrade).filter(|node| !node.gone.load(Ordering::Acquire))
+        lock(&self.hard_links)
+            .get(key)
+            .and_then(Weak::upgrade)
+            .filter(|node| !node.gone.load(Ordering::Acquire))
     }
 
     /// `st_ino` of anything but a directory: of what it was copied up from, where that is recorded.
@@ -370,9 +386,9 @@ impl Overlay {
 
     /// Takes `count` off a node's count. No lock may be held: at zero the node leaves its directories.
     pub(super) fn release_node(&self, node: &Arc<Node>, count: u64) {
-        let before = node.refs.fetch_update(Ordering::AcqRel, Ordering::Acquire, |refs| {
-            Some(refs.saturating_sub(count))
-        });
+        let before = node
+            .refs
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |refs| Some(refs.saturating_sub(count)));
         if before.unwrap_or_default() <= count {
             self.reap(node);
         }
@@ -429,7 +445,11 @@ fn lower_file(node: &Arc<Node>, dir: &DirNode, part: &LeafPart) -> Option<LowerF
         Origin::Path(path) => Some(LowerFile::AtPath { depth: part.depth, path: Arc::new(path.clone()) }),
         Origin::Part { part, name } => {
             let index = part.checked_sub(usize::from(dir.upper.get().is_some()))?;
-            Some(LowerFile::InPart { dir: Arc::clone(node), part: u16::try_from(index).ok()?, name: name.clone() })
+            Some(LowerFile::InPart {
+                dir: Arc::clone(node),
+                part: u16::try_from(index).ok()?,
+                name: name.clone(),
+            })
         }
     }
 }

@@ -75,7 +75,12 @@ fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
     };
     let dir = DirNode::new(None, upper, lowers.into(), RelPath::root(), ino.unwrap_or(NodeId::ROOT.0));
     // The kernel never forgets the root.
-    Ok(Node { id: NodeId::ROOT, refs: AtomicU64::new(1), gone: AtomicBool::new(false), body: Body::Dir(Box::new(dir)) })
+    Ok(Node {
+        id: NodeId::ROOT,
+        refs: AtomicU64::new(1),
+        gone: AtomicBool::new(false),
+        body: Body::Dir(Box::new(dir)),
+    })
 }
 
 fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
@@ -110,7 +115,8 @@ fn opens_handles(stack: &Stack) -> bool {
 }
 
 fn descriptor_limit() -> usize {
-    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let (soft, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     // Half of the limit stays free for open files.
     usize::try_from(soft / 4).unwrap_or(usize::MAX).min(DIRECTORY_DESCRIPTORS)
 }

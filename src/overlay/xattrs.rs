@@ -27,7 +27,8 @@ impl Overlay {
         self.check_xattr(name)?;
         let node = self.node(node)?;
         let result = self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("get attribute", kind))?;
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("get attribute", kind))?;
             xattr::get(held.at(), &stored).op("get attribute").in_layer(layer.id)
         });
         match result {
@@ -66,12 +67,20 @@ impl Overlay {
     ///
     /// # Errors
     /// [`Kind::Exists`] and [`Kind::NoAttribute`] as `mode` demands; what the upper's file system answers.
-    pub fn setxattr(&self, node: NodeId, name: &[u8], value: &[u8], mode: XattrMode, sgid: AclSgid) -> Result<()> {
+    pub fn setxattr(
+        &self,
+        node: NodeId,
+        name: &[u8],
+        value: &[u8],
+        mode: XattrMode,
+        sgid: AclSgid,
+    ) -> Result<()> {
         self.check_xattr(name)?;
         let node = self.node(node)?;
         self.for_change(&node)?;
         self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("set attribute", kind))?;
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("set attribute", kind))?;
             let mode = match mode {
                 XattrMode::Set => SetMode::Any,
                 XattrMode::Create => SetMode::Create,
@@ -95,7 +104,8 @@ impl Overlay {
         let node = self.node(node)?;
         // What is not there is not worth a copy.
         self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
             match xattr::get_into(held.at(), &stored, &mut []) {
                 Ok(_) | Err(Errno::ERANGE) => Ok(()),
                 // Removing an ACL that is not there succeeds, as on any file system.
@@ -106,7 +116,8 @@ impl Overlay {
         .at(name)?;
         self.for_change(&node)?;
         self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
             xattr::remove(held.at(), &stored).op("remove attribute").in_layer(LayerRef::Upper)
         })
         .at(name)
@@ -151,7 +162,8 @@ impl Overlay {
         if perm & libc::S_ISGID == 0 {
             return Ok(());
         }
-        let owner = super::attributes::Owner { perm: perm & !libc::S_ISGID, ..super::attributes::Owner::of(&stat) };
+        let owner =
+            super::attributes::Owner { perm: perm & !libc::S_ISGID, ..super::attributes::Owner::of(&stat) };
         self.set_owner(upper, held.at(), owner, &stat)
     }
 }

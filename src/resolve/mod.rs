@@ -160,7 +160,13 @@ enum Cursor {
 impl<'a> Resolver<'a> {
     /// Looks for `name` in a directory that is merged from parts of the layers `parent` (top first), beginning with
     /// part number `first`.
-    pub fn new(parent: &'a [Depth], first: usize, name: Name<'_>, depths: Depths, redirects: Redirects) -> Self {
+    pub fn new(
+        parent: &'a [Depth],
+        first: usize,
+        name: Name<'_>,
+        depths: Depths,
+        redirects: Redirects,
+    ) -> Self {
         Resolver {
             parent,
             depths,
@@ -213,7 +219,11 @@ impl<'a> Resolver<'a> {
             ));
         }
         let dirs = std::mem::take(&mut self.dirs);
-        Ok(Step::Done(if dirs.is_empty() { Resolution::Absent(Why::NeverExisted) } else { Resolution::Dir(dirs) }))
+        Ok(Step::Done(if dirs.is_empty() {
+            Resolution::Absent(Why::NeverExisted)
+        } else {
+            Resolution::Dir(dirs)
+        }))
     }
 
     /// Takes the answer to [`Ask::InPart`].

@@ -149,13 +149,9 @@ fn a_data_only_layer_has_no_names_of_its_own() {
 #[test]
 fn a_redirect_on_the_way_moves_the_rest_of_the_path() {
     let path = RelPath::new(b"a/b/c").unwrap();
-    for (at, redirect, expected) in [
-        (1, "/x/y", "/x/y/b/c"),
-        (1, "z", "/z/b/c"),
-        (2, "z", "/a/z/c"),
-        (3, "/q", "/q"),
-        (3, "z", "/a/b/z"),
-    ] {
+    for (at, redirect, expected) in
+        [(1, "/x/y", "/x/y/b/c"), (1, "z", "/z/b/c"), (2, "z", "/a/z/c"), (3, "/q", "/q"), (3, "z", "/a/b/z")]
+    {
         let redirect = Redirect::decode(redirect.as_bytes()).unwrap();
         assert_eq!(moved_on_the_way(&path, at, &redirect).to_string(), expected);
     }

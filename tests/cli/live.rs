@@ -66,6 +66,11 @@ fn process_runs(pid: i32) -> bool {
     !state.is_empty() && !state.contains(") Z ")
 }
 
+fn all_threads_are_stopped(pid: i32) -> bool {
+    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.all(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).unwrap().contains(") T "))
+}
+
 #[test]
 fn a_mount_serves_is_listed_and_ends() {
     let place = Place::new();
@@ -202,6 +207,7 @@ fn a_stopped_daemon_keeps_nobody_waiting() {
     let _guard = mounted(&place, &mount);
     let pid = place.pid();
     kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    wait_for(|| all_threads_are_stopped(pid));
     let silent = place.listed().unwrap();
     assert_eq!(
         (silent["state"].as_str(), silent["problem"].as_str()),

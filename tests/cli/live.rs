@@ -136,6 +136,34 @@ fn the_default_work_directory_is_a_sibling_of_the_upper() {
     drop(guard);
 }
 
+#[test]
+fn a_mount_that_fails_late_leaves_no_work_directory_behind() {
+    let place = Place::new();
+    fs::create_dir(place.path("mnt2")).unwrap();
+    let mount = place.run(&["mount", "top", "base", "mnt", "--upper", "upper", "--work", "work"]);
+    let _guard = mounted(&place, &mount);
+    // Only the union itself finds out that the upper is taken: the default work directory is made by then.
+    place
+        .run(&["mount", "top", "base", "mnt2", "--upper", "upper"])
+        .fails_with(1, &["upper", "another mount"]);
+    assert!(!place.path(".upper.lamina-work").exists());
+    assert!(!is_mounted(&place.path("mnt2")));
+}
+
+#[test]
+fn a_mount_may_cover_one_of_its_layers() {
+    let place = Place::new();
+    let real = place.path("top");
+    place.run(&["mount", "top", "base", "top", "--upper", "upper", "-o", "nonempty"]).succeeds();
+    let text = fs::read_to_string(real.join("file"));
+    let written = fs::write(real.join("new"), "text");
+    place.run(&["umount", "top"]).succeeds();
+    assert_eq!(text.unwrap(), "from the base");
+    written.unwrap();
+    assert_eq!(fs::read_to_string(place.path("upper/new")).unwrap(), "text");
+    assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
+}
+
 fn foreground(place: &Place) -> Child {
     let child = lamina()
         .args(["mount", "--foreground", "top", "base", "mnt", "--upper", "upper", "--work", "work"])

@@ -9,9 +9,9 @@ pub mod config;
 #[cfg(feature = "fuse")]
 pub mod control;
 pub mod error;
-pub mod layer;
 #[cfg(feature = "fuse")]
 pub mod fuse;
+pub mod layer;
 pub mod marker;
 pub mod overlay;
 pub mod path;

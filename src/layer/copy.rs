@@ -46,11 +46,15 @@ fn copy_extent(
 ) -> Result<()> {
     while offset < end {
         let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK * 64);
-        let copied = if buffer.is_empty() { file::copy_range((from, offset), (to, offset), len) } else { Ok(0) };
+        let copied =
+            if buffer.is_empty() { file::copy_range((from, offset), (to, offset), len) } else { Ok(0) };
         match copied {
             Ok(n) if n > 0 => offset += n as u64,
             // Nothing copied though there is data, or not between these file systems: by hand from here on.
-            Ok(_) | Err(Errno::EXDEV | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM | Errno::EIO) => {
+            Ok(_)
+            | Err(
+                Errno::EXDEV | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM | Errno::EIO,
+            ) => {
                 buffer.resize(CHUNK, 0);
                 let want = len.min(CHUNK);
                 let n = file::read_at(from, &mut buffer[..want], offset).op("read the lower file")?;
@@ -127,12 +131,8 @@ mod tests {
         source.seek(SeekFrom::Start(8 << 20)).unwrap();
         source.write_all(b"middle").unwrap();
         source.set_len(16 << 20).unwrap();
-        let copy = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(dir.path().join("copy"))
-            .unwrap();
+        let copy =
+            OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("copy")).unwrap();
         copy_data(source.as_fd(), copy.as_fd(), 16 << 20).unwrap();
         let (mut a, mut b) = (Vec::new(), Vec::new());
         File::open(dir.path().join("source")).unwrap().read_to_end(&mut a).unwrap();

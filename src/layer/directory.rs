@@ -243,9 +243,9 @@ impl Layer {
         if names.is_empty() {
             return Ok(found);
         }
-        let opaque = self
-            .marker_name(&names, Marker::Opaque)
-            .or_else(|| names.iter().any(|n| n == FUSE_OVERLAYFS_OPAQUE.to_bytes()).then_some(FUSE_OVERLAYFS_OPAQUE));
+        let opaque = self.marker_name(&names, Marker::Opaque).or_else(|| {
+            names.iter().any(|n| n == FUSE_OVERLAYFS_OPAQUE.to_bytes()).then_some(FUSE_OVERLAYFS_OPAQUE)
+        });
         if let Some(name) = opaque {
             let value = xattr::get(at, name.to_bytes()).op("read opaque mark")?;
             match OpaqueMark::decode(Some(&value)).map_err(|c| self.corrupt("read opaque mark", c))? {

@@ -5,8 +5,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 
@@ -99,7 +99,8 @@ impl Upper {
         let in_work = |error: Error| error.at(spec.work.as_os_str().as_bytes());
 
         let work_root = fs::open_dir_path(&spec.work).op("open work directory").map_err(in_work)?;
-        let work_root = fs::reopen_dir(work_root.as_fd(), libc::O_RDONLY).op("open work directory").map_err(in_work)?;
+        let work_root =
+            fs::reopen_dir(work_root.as_fd(), libc::O_RDONLY).op("open work directory").map_err(in_work)?;
         let stat = fs::stat(At::Fd(work_root.as_fd())).op("stat work directory").map_err(in_work)?;
         if stat.dev != layer.dev {
             return Err(in_work(Error::new(
@@ -169,7 +170,9 @@ impl Upper {
             (None, Some(_)) => {
                 return Err(Error::new(
                     "write overlay marks",
-                    Kind::Unsupported("the file system does not take attributes of the namespace that was asked for"),
+                    Kind::Unsupported(
+                        "the file system does not take attributes of the namespace that was asked for",
+                    ),
                 ));
             }
             (None, None) => OpaqueForm::OciFile,
@@ -235,6 +238,11 @@ impl Upper {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         let file = fs::open_at(self.work(), name.as_name(), flags, 0o600).op("make a work file")?;
         Ok(Staged::new(self, name, false, Some(file)))
+    }
+
+    /// A file without a name, open for reading and writing, that may be linked later (O_TMPFILE), mode 0600.
+    pub fn open_nameless(&self) -> Result<OwnedFd> {
+        fs::open_tmpfile(self.work(), 0o600).op("make a nameless file").in_layer(LayerRef::Upper)
     }
 
     /// An empty directory, mode 0700.
@@ -306,7 +314,9 @@ impl Upper {
         let Ok(mark) = oci_whiteout(name) else { return Ok(()) };
         match fs::unlink(dir, mark.as_name()) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(Error::new("remove a whiteout", errno).at(name.as_bytes()).in_layer(LayerRef::Upper)),
+            Err(errno) => {
+                Err(Error::new("remove a whiteout", errno).at(name.as_bytes()).in_layer(LayerRef::Upper))
+            }
         }
     }
 
@@ -331,7 +341,9 @@ impl Upper {
     /// Marks a directory opaque.
     pub fn mark_opaque(&self, at: At<'_>) -> Result<()> {
         match self.opaque_form {
-            OpaqueForm::Xattr(_) => self.write_marker(at, Marker::Opaque, OpaqueMark::Opaque.encode()).map(drop),
+            OpaqueForm::Xattr(_) => {
+                self.write_marker(at, Marker::Opaque, OpaqueMark::Opaque.encode()).map(drop)
+            }
             OpaqueForm::OciFile => {
                 let dir = match at {
                     At::Name(dir, name) => fs::open_at(dir, name, libc::O_PATH | libc::O_DIRECTORY, 0),

@@ -16,15 +16,15 @@ use super::address::Held;
 use super::attributes::{Owner, read_target};
 use super::descriptors::Cell;
 use super::lookup::{directory, leaf};
-use super::node::{DirNode, LeafNode, LeafState, Node, NodePlace, Source, UpperPart};
+use super::node::{DirNode, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart};
 use super::types::{FileKind, Invalidation};
 use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::{CopyRules, Layer, Staged, Upper, copy_data, copy_xattrs};
 use crate::marker::{InodeMark, Marker, ORIGIN_UNKNOWN, Origin, OriginFlags, YES};
+use crate::sys::SysResult;
 use crate::sys::fs::{self, At, RenameFlag, Stat, Time};
 use crate::sys::xattr::{self, SetMode};
-use crate::sys::SysResult;
 
 /// Is the data copied, or about to be thrown away?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Overlay {
         while dir.upper.get().is_none() {
             let place = dir.place().ok_or_else(|| Error::new("copy up directory", Kind::NotFound))?;
             let parent = directory(&place.dir)?;
-            let parent_part = parent.upper.get().ok_or_else(|| Error::new("copy up directory", Kind::Stale))?;
+            let parent_part =
+                parent.upper.get().ok_or_else(|| Error::new("copy up directory", Kind::Stale))?;
             let parent_fd = self.upper_fd(&place.dir, parent, parent_part)?;
             let state = parent.lock();
             if state.removed || !dir.place().is_some_and(|now| now.is(&place.dir, place.name.as_bytes())) {
@@ -133,10 +134,16 @@ impl Overlay {
         let result = match source {
             Source::Lower(from) => {
                 let (meta, layer) = self.held_lower(&from)?;
-                let data = data.as_ref().map(|data| self.held_lower(data)).transpose()?.map(|(held, _)| held);
+                let data = match (&data, content) {
+                    (LeafData::Below(file), _) => Some(self.held_lower(file)?.0),
+                    (LeafData::Missing, Content::Keep) => Some(self.held_data(&file.read())?.0),
+                    (LeafData::Missing, Content::Drop) | (LeafData::Here, _) => None,
+                };
                 self.copy_up_leaf(upper, node, file, kind, (&meta, data.as_ref(), layer), content)
             }
-            Source::Upper | Source::Indexed(_) | Source::Nameless(_) => self.copy_up_data(upper, file, content),
+            Source::Upper | Source::Indexed(_) | Source::Nameless(_) => {
+                self.copy_up_data(upper, file, content)
+            }
         };
         result.map_err(|e| match &place {
             Some(place) => e.at(self.path_of_place(place).as_bytes()),
@@ -207,9 +214,15 @@ impl Overlay {
     }
 
     /// A device, fifo or socket, or the regular file that stands for it where types are recorded.
-    pub(super) fn stage_special<'u>(&self, upper: &'u Upper, kind: FileKind, major: u32, minor: u32) -> Result<Staged<'u>> {
+    pub(super) fn stage_special<'u>(
+        &self,
+        upper: &'u Upper,
+        kind: FileKind,
+        major: u32,
+        minor: u32,
+    ) -> Result<Staged<'u>> {
         if upper.layer.rules.stat_override != crate::config::StatOverride::Off
-            && matches!(kind, FileKind::CharDevice | FileKind::BlockDevice)
+            && !matches!(kind, FileKind::Regular | FileKind::Directory | FileKind::Symlink)
         {
             return upper.stage_file();
         }
@@ -217,7 +230,14 @@ impl Overlay {
     }
 
     /// Owner, attributes, mode and times, in the order in which none undoes another.
-    fn copy_attributes(&self, upper: &Upper, layer: &Layer, from: At<'_>, stat: &Stat, staged: &Staged<'_>) -> Result<()> {
+    fn copy_attributes(
+        &self,
+        upper: &Upper,
+        layer: &Layer,
+        from: At<'_>,
+        stat: &Stat,
+        staged: &Staged<'_>,
+    ) -> Result<()> {
         let at = staged.at();
         let inode = fs::stat(at).op("stat the copy")?;
         let recorded = upper.layer.rules.stat_override != crate::config::StatOverride::Off;
@@ -233,11 +253,20 @@ impl Overlay {
         let inode = fs::stat(at).op("stat the copy")?;
         self.set_owner(upper, at, Owner::of(stat), &inode)?;
         let time = |(sec, nsec)| Time::To(sec, nsec);
-        fs::utimens(at, time(stat.atime), time(stat.mtime)).op("set the copy's times").in_layer(LayerRef::Upper)
+        fs::utimens(at, time(stat.atime), time(stat.mtime))
+            .op("set the copy's times")
+            .in_layer(LayerRef::Upper)
     }
 
     /// Notes what the copy is a copy of. `false` where this cannot be noted: its number changes at the next mount.
-    fn write_origin(&self, upper: &Upper, layer: &Layer, from: At<'_>, stat: &Stat, staged: &Staged<'_>) -> Result<bool> {
+    fn write_origin(
+        &self,
+        upper: &Upper,
+        layer: &Layer,
+        from: At<'_>,
+        stat: &Stat,
+        staged: &Staged<'_>,
+    ) -> Result<bool> {
         let origin = layer
             .handle(from)
             .and_then(|handle| Origin::new(layer.uuid, handle.kind, &handle.bytes, OriginFlags::NATIVE));
@@ -327,7 +356,6 @@ impl Overlay {
         let mut state = file.write();
         let (held, _) = self.held(&state)?;
         upper.remove_marker(held.at(), Marker::Metacopy)?;
-        state.data = None;
         settle(file, &mut state, None);
         Ok(())
     }
@@ -359,7 +387,7 @@ impl ParentTimes<'_> {
 
 /// The file is where its state says now: open files of before look again.
 pub(super) fn settle(file: &LeafNode, state: &mut LeafState, number: Option<u64>) {
-    state.data = None;
+    state.data = LeafData::Here;
     if let Some(number) = number {
         state.ino = number;
     }
@@ -368,7 +396,7 @@ pub(super) fn settle(file: &LeafNode, state: &mut LeafState, number: Option<u64>
 
 /// Is it in the upper, data and all?
 fn is_whole(state: &LeafState) -> bool {
-    !matches!(state.source, Source::Lower(_)) && state.data.is_none()
+    !matches!(state.source, Source::Lower(_)) && matches!(state.data, LeafData::Here)
 }
 
 /// A staged object that will have no name: its descriptor is all that is left of it.

@@ -7,13 +7,13 @@ use super::acl;
 use super::attributes::Owner;
 use super::copy_up::{Content, UpperDir};
 use super::descriptors::Cell;
+use super::file::Opened;
 use super::listing::Listed;
 use super::lookup::directory;
 use super::node::{
-    Body, DirNode, DirState, InodeKey, LeafNode, LeafState, Node, NodePlace, Source, UpperPart,
+    Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart,
 };
 use super::types::*;
-use super::file::Opened;
 use super::{Overlay, lock};
 use crate::config::Acl;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -40,6 +40,19 @@ impl New<'_> {
             New::Special(kind, _) => kind,
         }
     }
+}
+
+/// What an object made in a directory gets from it and from the caller, in the layer's ids.
+#[derive(Debug)]
+struct Legacy {
+    uid: u32,
+    gid: u32,
+    perm: u32,
+    kind: FileKind,
+    /// Its access ACL, where the permission bits do not say it all.
+    access: Option<Vec<u8>>,
+    /// A directory's default ACL.
+    default: Option<Vec<u8>>,
 }
 
 /// What the upper has at a name where the union has nothing.
@@ -124,18 +137,25 @@ impl Overlay {
     ///
     /// # Errors
     /// What the upper's file system answers.
-    pub fn tmpfile(&self, caller: &Caller, dir: NodeId, perm: u32, access: Access) -> Result<(Entry, Opened)> {
+    pub fn tmpfile(
+        &self,
+        caller: &Caller,
+        dir: NodeId,
+        perm: u32,
+        access: Access,
+    ) -> Result<(Entry, Opened)> {
         let node = self.node(dir)?;
         let target = self.upper_dir(&node)?;
-        let staged = self.stage(&target, caller, New::Regular, perm)?;
-        let stat = target.upper.layer.stat(staged.at())?;
-        let file = staged.into_nameless().ok_or_else(|| Error::new("make a nameless file", Kind::Stale))?;
+        let legacy = self.legacy(&target, caller, FileKind::Regular, perm)?;
+        let file = target.upper.open_nameless()?;
+        self.bequeath(target.upper, At::Fd(file.as_fd()), &legacy, Rdev::default())?;
+        let stat = target.upper.layer.stat(At::Fd(file.as_fd()))?;
         let file = Arc::new(file);
         let state = LeafState {
             ino: self.numbers.shown(stat.dev, stat.ino),
             places: Vec::new(),
             source: Source::Nameless(Arc::clone(&file)),
-            data: None,
+            data: LeafData::Here,
             link_key: None,
         };
         let node = self.new_node(Body::Leaf(Box::new(LeafNode::new(FileKind::Regular, state))));
@@ -164,7 +184,9 @@ impl Overlay {
         let mut state = file.write();
         let (held, _) = self.held(&state)?;
         match vacant {
-            Vacant::Empty => fs::link(held.at(), target.fd.as_fd(), at.name).op("link").at(at.name.as_bytes())?,
+            Vacant::Empty => {
+                fs::link(held.at(), target.fd.as_fd(), at.name).op("link").at(at.name.as_bytes())?
+            }
             Vacant::Whiteout => {
                 let staged = target.upper.stage_link(held.at())?;
                 staged.publish(target.fd.as_fd(), at.name, RenameFlag::Replace)?;
@@ -192,7 +214,13 @@ impl Overlay {
     }
 
     /// Makes an object at a name that must be free. The answer raises its count by one.
-    fn make(&self, caller: &Caller, at: Place<'_>, new: New<'_>, perm: u32) -> Result<(Entry, Option<OwnedFd>)> {
+    fn make(
+        &self,
+        caller: &Caller,
+        at: Place<'_>,
+        new: New<'_>,
+        perm: u32,
+    ) -> Result<(Entry, Option<OwnedFd>)> {
         let parent = self.node(at.dir)?;
         let dir = directory(&parent)?;
         let target = self.upper_dir(&parent)?;
@@ -207,7 +235,8 @@ impl Overlay {
         let stat = target.upper.layer.stat(staged.at())?;
         let file = self.publish_new(&target, staged, at.name, new.kind(), vacant)?;
         self.now_in_upper(&target, dir, &mut names, at.name)?;
-        let child = self.adopt(&parent, &mut names, at.name, self.new_body(&parent, dir, at.name, new.kind(), &stat));
+        let child =
+            self.adopt(&parent, &mut names, at.name, self.new_body(&parent, dir, at.name, new.kind(), &stat));
         child.hold();
         drop(names);
         // The rename changed its ctime, and opaque directories are shown as they are.
@@ -221,7 +250,14 @@ impl Overlay {
         Ok((Entry { node: child.id, attr }, file))
     }
 
-    fn new_body(&self, parent: &Arc<Node>, dir: &DirNode, name: Name<'_>, kind: FileKind, stat: &Stat) -> Body {
+    fn new_body(
+        &self,
+        parent: &Arc<Node>,
+        dir: &DirNode,
+        name: Name<'_>,
+        kind: FileKind,
+        stat: &Stat,
+    ) -> Body {
         let place = NodePlace { dir: Arc::clone(parent), name: name.to_owned() };
         let ino = self.numbers.shown(stat.dev, stat.ino);
         if kind == FileKind::Directory {
@@ -234,8 +270,13 @@ impl Overlay {
                 ino,
             )));
         }
-        let state =
-            LeafState { ino, places: vec![place], source: Source::Upper, data: None, link_key: None };
+        let state = LeafState {
+            ino,
+            places: vec![place],
+            source: Source::Upper,
+            data: LeafData::Here,
+            link_key: None,
+        };
         Body::Leaf(Box::new(LeafNode::new(kind, state)))
     }
 
@@ -262,7 +303,13 @@ impl Overlay {
     }
 
     /// The union has something at this name now: its listing knows, and a `.wh.` file that said otherwise goes.
-    pub(super) fn now_in_upper(&self, target: &UpperDir<'_>, dir: &DirNode, state: &mut DirState, name: Name<'_>) -> Result<()> {
+    pub(super) fn now_in_upper(
+        &self,
+        target: &UpperDir<'_>,
+        dir: &DirNode,
+        state: &mut DirState,
+        name: Name<'_>,
+    ) -> Result<()> {
         if let Some(names) = &mut state.names {
             names.insert(name.to_owned(), Listed::Present);
         }
@@ -298,43 +345,67 @@ impl Overlay {
         match fs::stat(At::Name(target.fd.as_fd(), name)) {
             Err(nix::errno::Errno::ENOENT) => Ok(Vacant::Empty),
             Ok(_) => Ok(Vacant::Whiteout),
-            Err(errno) => Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper)),
+            Err(errno) => {
+                Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper))
+            }
         }
     }
 
     /// Makes an object in the work directory, with the owner, mode and ACLs it is to have.
-    fn stage<'u>(&self, target: &UpperDir<'u>, caller: &Caller, new: New<'_>, perm: u32) -> Result<Staged<'u>> {
+    fn stage<'u>(
+        &self,
+        target: &UpperDir<'u>,
+        caller: &Caller,
+        new: New<'_>,
+        perm: u32,
+    ) -> Result<Staged<'u>> {
         let upper = target.upper;
-        let parent = upper.layer.stat(At::Fd(target.fd.as_fd()))?;
-        let (uid, gid) =
-            self.ownership.stored(caller.uid, caller.gid).map_err(|kind| Error::new("make", kind))?;
-        let setgid = parent.mode & libc::S_ISGID != 0;
-        let gid = if setgid { parent.gid } else { gid };
-        let default = match new {
-            New::Symlink(_) => None,
-            _ => self.default_acl(upper, target)?,
-        };
-        let kind = new.kind();
-        let mut perm = perm & 0o7777;
-        let inherited = default.as_deref().and_then(|default| acl::inherit(default, perm));
-        match (&inherited, kind) {
-            (Some(inherited), _) => perm = inherited.perm,
-            (None, FileKind::Symlink) => {}
-            (None, _) => perm &= !caller.umask,
-        }
-        if kind == FileKind::Directory && setgid {
-            perm |= libc::S_ISGID;
-        }
+        let legacy = self.legacy(target, caller, new.kind(), perm)?;
         let (staged, rdev) = match new {
             New::Regular => (upper.stage_file()?, Rdev::default()),
             New::Directory => (upper.stage_directory()?, Rdev::default()),
             New::Symlink(link) => (upper.stage_symlink(link)?, Rdev::default()),
             New::Special(kind, rdev) => (self.stage_special(upper, kind, rdev.major, rdev.minor)?, rdev),
         };
-        let inode = fs::stat(staged.at()).op("stat the new object")?;
-        self.set_owner(upper, staged.at(), Owner { uid, gid, perm, kind, rdev }, &inode)?;
-        self.give_acls(upper, &staged, kind, default.as_deref(), inherited)?;
+        self.bequeath(upper, staged.at(), &legacy, rdev)?;
         Ok(staged)
+    }
+
+    /// What an object made in a directory gets from it and from the caller.
+    fn legacy(&self, target: &UpperDir<'_>, caller: &Caller, kind: FileKind, perm: u32) -> Result<Legacy> {
+        let parent = target.upper.layer.stat(At::Fd(target.fd.as_fd()))?;
+        let (uid, gid) =
+            self.ownership.stored(caller.uid, caller.gid).map_err(|kind| Error::new("make", kind))?;
+        let setgid = parent.mode & libc::S_ISGID != 0;
+        let default = match kind {
+            FileKind::Symlink => None,
+            _ => self.default_acl(target.upper, target)?,
+        };
+        let perm = perm & 0o7777;
+        let inherited = default.as_deref().and_then(|default| acl::inherit(default, perm));
+        let (mut perm, access) = match (inherited, kind) {
+            (Some(inherited), _) => (inherited.perm, inherited.access),
+            (None, FileKind::Symlink) => (perm, None),
+            // Without a default ACL the umask counts.
+            (None, _) => (perm & !caller.umask, None),
+        };
+        if kind == FileKind::Directory && setgid {
+            perm |= libc::S_ISGID;
+        }
+        let default = default.filter(|_| kind == FileKind::Directory);
+        Ok(Legacy { uid, gid: if setgid { parent.gid } else { gid }, perm, kind, access, default })
+    }
+
+    fn bequeath(&self, upper: &Upper, at: At<'_>, legacy: &Legacy, rdev: Rdev) -> Result<()> {
+        let inode = fs::stat(at).op("stat the new object")?;
+        let Legacy { uid, gid, perm, kind, access, default } = legacy;
+        self.set_owner(upper, at, Owner { uid: *uid, gid: *gid, perm: *perm, kind: *kind, rdev }, &inode)?;
+        for (name, value) in [(acl::ACCESS, access), (acl::DEFAULT, default)] {
+            if let Some(value) = value {
+                xattr::set(at, name, value, SetMode::Any).op("inherit ACL").in_layer(upper.layer.id)?;
+            }
+        }
+        Ok(())
     }
 
     /// The default ACL of a directory, where ACLs are kept.
@@ -347,26 +418,6 @@ impl Overlay {
             Ok(value) => Ok(Some(value)),
             Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => Ok(None),
             Err(errno) => Err(Error::new("read default ACL", errno).in_layer(upper.layer.id)),
-        }
-    }
-
-    fn give_acls(
-        &self,
-        upper: &Upper,
-        staged: &Staged<'_>,
-        kind: FileKind,
-        default: Option<&[u8]>,
-        inherited: Option<acl::Inherited>,
-    ) -> Result<()> {
-        let set = |name: &'static [u8], value: &[u8]| {
-            xattr::set(staged.at(), name, value, SetMode::Any).op("inherit ACL").in_layer(upper.layer.id)
-        };
-        if let Some(access) = inherited.and_then(|inherited| inherited.access) {
-            set(acl::ACCESS, &access)?;
-        }
-        match (kind, default) {
-            (FileKind::Directory, Some(default)) => set(acl::DEFAULT, default),
-            _ => Ok(()),
         }
     }
 

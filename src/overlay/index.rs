@@ -24,7 +24,13 @@ use crate::sys::fs::{self, At, RenameFlag, Stat};
 
 impl Overlay {
     /// Under what the other names of a hard link find it; `None` where each name is a file of its own.
-    pub(super) fn link_key(&self, in_upper: bool, layer: &Layer, at: At<'_>, stat: &Stat) -> Result<Option<InodeKey>> {
+    pub(super) fn link_key(
+        &self,
+        in_upper: bool,
+        layer: &Layer,
+        at: At<'_>,
+        stat: &Stat,
+    ) -> Result<Option<InodeKey>> {
         if stat.nlink < 2 || stat.is_dir() {
             return Ok(None);
         }
@@ -133,7 +139,9 @@ impl Overlay {
         let Some(value) = upper.layer.marker(at, Marker::Nlink)? else { return Ok(links.saturating_sub(1)) };
         match Nlink::decode(&value) {
             Ok(nlink) if nlink.base == NlinkBase::Upper => Ok(nlink.shown(links)),
-            Ok(nlink) => Ok(self.lower_nlink(upper, at)?.map_or(links.saturating_sub(1), |lower| nlink.shown(lower))),
+            Ok(nlink) => {
+                Ok(self.lower_nlink(upper, at)?.map_or(links.saturating_sub(1), |lower| nlink.shown(lower)))
+            }
             Err(corrupt) => Err(Error::new("read link count", corrupt).in_layer(LayerRef::Upper)),
         }
     }
@@ -142,7 +150,8 @@ impl Overlay {
     fn lower_nlink(&self, upper: &Upper, at: At<'_>) -> Result<Option<u32>> {
         let Some(value) = upper.layer.marker(at, Marker::Origin)? else { return Ok(None) };
         let Ok(OriginMark::Known(origin)) = OriginMark::decode(&value) else { return Ok(None) };
-        let handle = crate::sys::handle::FileHandle { kind: origin.handle_type(), bytes: origin.handle().to_vec() };
+        let handle =
+            crate::sys::handle::FileHandle { kind: origin.handle_type(), bytes: origin.handle().to_vec() };
         Ok(self
             .stack
             .lower_depths()

@@ -29,7 +29,9 @@ impl InodeNumbers {
             }
         }
         if behaviour.xino == Xino::On && distinct.len() > 256 {
-            log::warn!("xino=on: the layers lie on more than 256 file systems; inode numbers may not be distinct");
+            log::warn!(
+                "xino=on: the layers lie on more than 256 file systems; inode numbers may not be distinct"
+            );
         }
         InodeNumbers { devices: Mutex::new(distinct), narrow: behaviour.ino32 }
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use super::address::Held;
 use super::descriptors::Cell;
 use super::node::{
-    Body, DirNode, DirState, InodeKey, LeafNode, LeafState, LowerFile, LowerPart, Node, NodePlace, Source,
-    UpperPart,
+    Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, LowerFile, LowerPart, Node, NodePlace,
+    Source, UpperPart,
 };
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
@@ -17,10 +17,14 @@ use crate::layer::{Found, Layer};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
 use crate::path::{Name, RelPath};
 use crate::resolve::{
-    Ask, Depth, DirPart, LeafPart, Origin, Redirects, Resolution, Resolver, Step, Walked, moved_on_the_way,
+    Ask, Data, Depth, DirPart, LeafPart, Origin, Redirects, Resolution, Resolver, Step, Walked,
+    moved_on_the_way,
 };
 use crate::sys::fs::{self, At, Stat};
 use crate::sys::handle::FileHandle;
+
+/// Corrupt names that are remembered, so that each is logged once.
+const COMPLAINTS: usize = 1000;
 
 impl Overlay {
     /// Looks `name` up in `parent`; `None` where it does not exist. An answer raises the node's lookup count by one.
@@ -52,8 +56,26 @@ impl Overlay {
         if state.removed || self.listed_absent(state, name) {
             return Ok(None);
         }
-        let resolution = self.resolve(node, dir, name, 0)?;
-        self.intern(node, dir, state, name, resolution)
+        let found = self
+            .resolve(node, dir, name, 0)
+            .and_then(|resolution| self.intern(node, dir, state, name, resolution));
+        if let Err(error) = &found {
+            self.complain(node, dir, name, error);
+        }
+        found
+    }
+
+    /// Logs a corrupt marker, once for each name: whoever lists the directory asks for it again and again.
+    fn complain(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, error: &Error) {
+        if !matches!(error.kind(), Kind::Corrupt(_)) {
+            return;
+        }
+        let path = self.path_of(node, dir).join(name);
+        let mut complained = lock(&self.complained);
+        if complained.len() < COMPLAINTS && !complained.contains(&path) {
+            log::warn!("{path} cannot be used: {error}");
+            complained.insert(path);
+        }
     }
 
     /// Does a complete listing say that there is no such name?
@@ -62,7 +84,13 @@ impl Overlay {
     }
 
     /// What a name is, asking the directory's parts from number `first` on.
-    pub(super) fn resolve(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, first: usize) -> Result<Resolution> {
+    pub(super) fn resolve(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        name: Name<'_>,
+        first: usize,
+    ) -> Result<Resolution> {
         let parts = self.part_depths(dir);
         let mut resolver = Resolver::new(&parts, first, name, self.stack.depths(), self.options.redirects);
         loop {
@@ -200,17 +228,22 @@ impl Overlay {
         state: &mut DirState,
         name: Name<'_>,
         meta: LeafPart,
-        data: Option<LeafPart>,
+        data: Data,
     ) -> Result<(Arc<Node>, Attr)> {
         let in_upper = self.is_upper(meta.depth);
         let stat = meta.found.stat;
-        let kind = FileKind::from_mode(stat.mode).ok_or_else(|| Error::new("look up", Kind::Corrupt("no such file type".into())))?;
+        let kind = FileKind::from_mode(stat.mode)
+            .ok_or_else(|| Error::new("look up", Kind::Corrupt("no such file type".into())))?;
         let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
         let mut found = LeafState {
             ino: 0,
             places: vec![place.clone()],
             source: lower_file(node, dir, &meta).map_or(Source::Upper, Source::Lower),
-            data: data.as_ref().and_then(|data| lower_file(node, dir, data)),
+            data: match &data {
+                Data::Here => LeafData::Here,
+                Data::Below(part) => lower_file(node, dir, part).map_or(LeafData::Missing, LeafData::Below),
+                Data::Missing => LeafData::Missing,
+            },
             link_key: None,
         };
         let (held, layer) = self.held(&found)?;
@@ -229,8 +262,9 @@ impl Overlay {
         found.link_key = key.clone();
         let ino = found.ino;
         let attr = match &data {
-            None => self.attr_from(&stat, ino),
-            Some(data) => Attr { blocks: data.found.stat.blocks, ..self.attr_from(&stat, ino) },
+            Data::Here => self.attr_from(&stat, ino),
+            Data::Below(part) => Attr { blocks: part.found.stat.blocks, ..self.attr_from(&stat, ino) },
+            Data::Missing => Attr { blocks: 0, ..self.attr_from(&stat, ino) },
         };
         let child = self.adopt(node, state, name, Body::Leaf(Box::new(LeafNode::new(kind, found))));
         if let Some(key) = key {
@@ -264,7 +298,13 @@ impl Overlay {
     }
 
     /// Puts a new node into its directory and the table.
-    pub(super) fn adopt(&self, node: &Arc<Node>, state: &mut DirState, name: Name<'_>, body: Body) -> Arc<Node> {
+    pub(super) fn adopt(
+        &self,
+        node: &Arc<Node>,
+        state: &mut DirState,
+        name: Name<'_>,
+        body: Body,
+    ) -> Arc<Node> {
         let child = self.new_node(body);
         node.hold();
         state.children.insert(name.to_owned(), Arc::clone(&child));
@@ -317,7 +357,10 @@ impl Overlay {
     }
 
     fn known_link(&self, key: &InodeKey) -> Option<Arc<Node>> {
-        lock(&self.hard_links).get(key).and_then(Weak::upgrade).filter(|node| !node.gone.load(Ordering::Acquire))
+        lock(&self.hard_links)
+            .get(key)
+            .and_then(Weak::upgrade)
+            .filter(|node| !node.gone.load(Ordering::Acquire))
     }
 
     /// `st_ino` of anything but a directory: of what it was copied up from, where that is recorded.
@@ -370,9 +413,9 @@ impl Overlay {
 
     /// Takes `count` off a node's count. No lock may be held: at zero the node leaves its directories.
     pub(super) fn release_node(&self, node: &Arc<Node>, count: u64) {
-        let before = node.refs.fetch_update(Ordering::AcqRel, Ordering::Acquire, |refs| {
-            Some(refs.saturating_sub(count))
-        });
+        let before = node
+            .refs
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |refs| Some(refs.saturating_sub(count)));
         if before.unwrap_or_default() <= count {
             self.reap(node);
         }
@@ -429,7 +472,11 @@ fn lower_file(node: &Arc<Node>, dir: &DirNode, part: &LeafPart) -> Option<LowerF
         Origin::Path(path) => Some(LowerFile::AtPath { depth: part.depth, path: Arc::new(path.clone()) }),
         Origin::Part { part, name } => {
             let index = part.checked_sub(usize::from(dir.upper.get().is_some()))?;
-            Some(LowerFile::InPart { dir: Arc::clone(node), part: u16::try_from(index).ok()?, name: name.clone() })
+            Some(LowerFile::InPart {
+                dir: Arc::clone(node),
+                part: u16::try_from(index).ok()?,
+                name: name.clone(),
+            })
         }
     }
 }

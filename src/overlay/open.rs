@@ -50,6 +50,7 @@ impl Overlay {
             renames: Mutex::new(()),
             invalidations: Mutex::new(Vec::new()),
             any_invalidation: AtomicBool::new(false),
+            complained: Mutex::default(),
             stack,
         })
     }
@@ -75,7 +76,12 @@ fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
     };
     let dir = DirNode::new(None, upper, lowers.into(), RelPath::root(), ino.unwrap_or(NodeId::ROOT.0));
     // The kernel never forgets the root.
-    Ok(Node { id: NodeId::ROOT, refs: AtomicU64::new(1), gone: AtomicBool::new(false), body: Body::Dir(Box::new(dir)) })
+    Ok(Node {
+        id: NodeId::ROOT,
+        refs: AtomicU64::new(1),
+        gone: AtomicBool::new(false),
+        body: Body::Dir(Box::new(dir)),
+    })
 }
 
 fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
@@ -83,7 +89,7 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
     Options {
         redirects: match behaviour.redirect_dir {
             RedirectDir::On | RedirectDir::Follow => Redirects::Follow,
-            RedirectDir::NoFollow => Redirects::Ignore,
+            RedirectDir::NoFollow => Redirects::Refuse,
         },
         // Without attributes a redirect cannot be written at all.
         writes_redirects: behaviour.redirect_dir == RedirectDir::On
@@ -110,7 +116,8 @@ fn opens_handles(stack: &Stack) -> bool {
 }
 
 fn descriptor_limit() -> usize {
-    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let (soft, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     // Half of the limit stays free for open files.
     usize::try_from(soft / 4).unwrap_or(usize::MAX).min(DIRECTORY_DESCRIPTORS)
 }

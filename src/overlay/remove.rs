@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::Overlay;
 use super::copy_up::UpperDir;
 use super::listing::Listed;
+use super::lock;
 use super::lookup::directory;
 use super::node::{DirNode, DirState, LeafNode, Node, Source};
 use super::types::{Invalidation, Place};
-use super::lock;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::WhiteoutForm;
 use crate::path::Name;
@@ -129,7 +129,12 @@ impl Overlay {
     }
 
     /// Makes a name leave the upper, or hides it there.
-    pub(super) fn remove_name(&self, target: &UpperDir<'_>, (parent, dir): (&Arc<Node>, &DirNode), name: Name<'_>) -> Result<()> {
+    pub(super) fn remove_name(
+        &self,
+        target: &UpperDir<'_>,
+        (parent, dir): (&Arc<Node>, &DirNode),
+        name: Name<'_>,
+    ) -> Result<()> {
         let in_upper = what_is(target.fd.as_fd(), name)?;
         let shows_below = self.shows_below(parent, dir, name)?;
         let Some(removal) = plan(in_upper, shows_below) else { return Ok(()) };
@@ -137,7 +142,9 @@ impl Overlay {
         let fd = target.fd.as_fd();
         let devices = upper.whiteout_form == WhiteoutForm::Device;
         match removal {
-            Removal::Unlink => fs::unlink(fd, name).op("unlink").at(name.as_bytes()).in_layer(LayerRef::Upper)?,
+            Removal::Unlink => {
+                fs::unlink(fd, name).op("unlink").at(name.as_bytes()).in_layer(LayerRef::Upper)?
+            }
             Removal::MakeWhiteout => upper.write_whiteout(fd, name)?,
             Removal::ReplaceByWhiteout if devices => {
                 upper.stage_whiteout()?.publish(fd, name, RenameFlag::Replace)?;
@@ -163,7 +170,9 @@ impl Overlay {
                 Err(nix::errno::Errno::ENOTEMPTY | nix::errno::Errno::EEXIST) => {
                     drop(upper.take_away(fd, name, true)?);
                 }
-                Err(errno) => return Err(Error::new("rmdir", errno).at(name.as_bytes()).in_layer(LayerRef::Upper)),
+                Err(errno) => {
+                    return Err(Error::new("rmdir", errno).at(name.as_bytes()).in_layer(LayerRef::Upper));
+                }
             },
         }
         if !devices && shows_below {
@@ -186,7 +195,9 @@ impl Overlay {
         };
         let result = match child.as_dir() {
             None => Err(Error::new("rmdir", Kind::NotADirectory).at(at.name.as_bytes())),
-            Some(removed) => self.rmdir_locked(&target, (&parent, dir), &mut names, (&child, removed), at.name),
+            Some(removed) => {
+                self.rmdir_locked(&target, (&parent, dir), &mut names, (&child, removed), at.name)
+            }
         };
         drop(names);
         self.release_node(&child, 0);
@@ -214,7 +225,13 @@ impl Overlay {
 
     /// # Errors
     /// [`Kind::NotEmpty`] where the merged directory has a name.
-    pub(super) fn check_empty(&self, node: &Arc<Node>, dir: &DirNode, state: &mut DirState, name: Name<'_>) -> Result<()> {
+    pub(super) fn check_empty(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        state: &mut DirState,
+        name: Name<'_>,
+    ) -> Result<()> {
         self.load_names(node, dir, state)?;
         match &state.names {
             Some(names) if !names.is_empty() => Err(Error::new("rmdir", Kind::NotEmpty).at(name.as_bytes())),
@@ -238,7 +255,9 @@ pub(super) fn what_is(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<InUpper> {
         Ok(stat) if stat.is_dir() => Ok(InUpper::Directory),
         Ok(_) => Ok(InUpper::File),
         Err(nix::errno::Errno::ENOENT) => Ok(InUpper::Nothing),
-        Err(errno) => Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper)),
+        Err(errno) => {
+            Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper))
+        }
     }
 }
 

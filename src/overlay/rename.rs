@@ -149,7 +149,8 @@ impl Overlay {
             (RenameMode::NoReplace, Some(_)) => return Err(Error::new("rename", Kind::Exists)),
             (RenameMode::Exchange, None) => return Err(Error::new("rename", Kind::NotFound)),
             (RenameMode::Replace, Some(target)) => {
-                check_types(moving(source), Some(moving(target))).map_err(|kind| Error::new("rename", kind))?;
+                check_types(moving(source), Some(moving(target)))
+                    .map_err(|kind| Error::new("rename", kind))?;
             }
             _ => {}
         }
@@ -185,11 +186,12 @@ impl Overlay {
             });
         }
         let mut locked = self.lock_ends(from, to, same)?;
-        let still = |state: &DirState, name: Name<'_>, node: Option<&Arc<Node>>| {
-            match (state.children.get(name.as_bytes()), node) {
-                (Some(now), Some(node)) => Arc::ptr_eq(now, node),
-                (now, node) => now.is_none() && node.is_none(),
-            }
+        let still = |state: &DirState, name: Name<'_>, node: Option<&Arc<Node>>| match (
+            state.children.get(name.as_bytes()),
+            node,
+        ) {
+            (Some(now), Some(node)) => Arc::ptr_eq(now, node),
+            (now, node) => now.is_none() && node.is_none(),
         };
         if !still(&locked.from, from.name, Some(source)) || !still(locked.to(), to.name, target) {
             return Ok(None);
@@ -212,7 +214,9 @@ impl Overlay {
         match node.as_dir() {
             Some(dir) if !dir.lowers.is_empty() && !self.options.writes_redirects => Err(Error::new(
                 "rename",
-                Kind::CrossDevice("redirects are not written (redirect_dir), and it has parts in lower layers"),
+                Kind::CrossDevice(
+                    "redirects are not written (redirect_dir), and it has parts in lower layers",
+                ),
             )),
             _ => Ok(()),
         }
@@ -476,18 +480,24 @@ fn redirect(dir: &DirNode, parent: &DirNode) -> Result<Redirect> {
 fn at_target(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<AtTarget> {
     match fs::stat(At::Name(dir, name)) {
         Ok(stat) if stat.is_dir() => Ok(AtTarget::EmptyDirectory),
-        Ok(stat) if stat.mode & libc::S_IFMT == libc::S_IFCHR && stat.rdev_major == 0 && stat.rdev_minor == 0 => {
+        Ok(stat)
+            if stat.mode & libc::S_IFMT == libc::S_IFCHR && stat.rdev_major == 0 && stat.rdev_minor == 0 =>
+        {
             Ok(AtTarget::Whiteout)
         }
         Ok(_) => Ok(AtTarget::Leaf),
         Err(nix::errno::Errno::ENOENT) => Ok(AtTarget::Nothing),
-        Err(errno) => Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper)),
+        Err(errno) => {
+            Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper))
+        }
     }
 }
 
 /// Has the upper's own directory no entries, not even whiteouts?
 fn raw_empty(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<bool> {
-    let fd = fs::open_at(dir, name, libc::O_RDONLY | libc::O_DIRECTORY, 0).op("open directory").at(name.as_bytes())?;
+    let fd = fs::open_at(dir, name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        .op("open directory")
+        .at(name.as_bytes())?;
     let mut empty = true;
     crate::sys::dirents::for_each::<Error>(&fd, |_| {
         empty = false;
@@ -540,7 +550,9 @@ mod tests {
         use Moving::{Directory, Leaf};
         assert_eq!(check_types(Directory, Some(Leaf)), Err(Kind::NotADirectory));
         assert_eq!(check_types(Leaf, Some(Directory)), Err(Kind::IsADirectory));
-        for (source, target) in [(Leaf, None), (Leaf, Some(Leaf)), (Directory, Some(Directory)), (Directory, None)] {
+        for (source, target) in
+            [(Leaf, None), (Leaf, Some(Leaf)), (Directory, Some(Directory)), (Directory, None)]
+        {
             assert_eq!(check_types(source, target), Ok(()));
         }
     }

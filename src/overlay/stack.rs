@@ -94,10 +94,7 @@ impl Stack {
         let lowers = self.lowers();
         let upper = usize::from(self.upper().is_some());
         // `number` has seen to it that both fit.
-        Depths {
-            ordinary: (lowers.ordinary.len() + upper) as u16,
-            data_only: lowers.data_only.len() as u16,
-        }
+        Depths { ordinary: (lowers.ordinary.len() + upper) as u16, data_only: lowers.data_only.len() as u16 }
     }
 
     /// The layer at a depth.

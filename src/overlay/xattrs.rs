@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::address::Held;
 use super::copy_up::Content;
 use super::node::{Body, Node};
-use super::types::{AclSgid, NodeId, XattrMode};
+use super::types::{AclSgid, NodeId, Trusted, XattrMode};
 use super::{Overlay, acl};
 use crate::config::{Acl, Xattrs};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -27,7 +27,8 @@ impl Overlay {
         self.check_xattr(name)?;
         let node = self.node(node)?;
         let result = self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("get attribute", kind))?;
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("get attribute", kind))?;
             xattr::get(held.at(), &stored).op("get attribute").in_layer(layer.id)
         });
         match result {
@@ -42,7 +43,7 @@ impl Overlay {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] with `noxattrs`.
-    pub fn listxattr(&self, node: NodeId) -> Result<Vec<u8>> {
+    pub fn listxattr(&self, node: NodeId, trusted: Trusted) -> Result<Vec<u8>> {
         self.check_xattr(b"")?;
         let node = self.node(node)?;
         self.with_object(&node, |held, layer| {
@@ -50,7 +51,9 @@ impl Overlay {
             let rules = layer.xattr_rules();
             let mut list = Vec::new();
             for name in names.iter() {
-                if self.options.acl == Acl::Off && is_acl(name) {
+                if (self.options.acl == Acl::Off && is_acl(name))
+                    || (trusted == Trusted::Hidden && name.starts_with(b"trusted."))
+                {
                     continue;
                 }
                 if let Some(shown) = rules.shown(name) {
@@ -66,12 +69,20 @@ impl Overlay {
     ///
     /// # Errors
     /// [`Kind::Exists`] and [`Kind::NoAttribute`] as `mode` demands; what the upper's file system answers.
-    pub fn setxattr(&self, node: NodeId, name: &[u8], value: &[u8], mode: XattrMode, sgid: AclSgid) -> Result<()> {
+    pub fn setxattr(
+        &self,
+        node: NodeId,
+        name: &[u8],
+        value: &[u8],
+        mode: XattrMode,
+        sgid: AclSgid,
+    ) -> Result<()> {
         self.check_xattr(name)?;
         let node = self.node(node)?;
         self.for_change(&node)?;
         self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("set attribute", kind))?;
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("set attribute", kind))?;
             let mode = match mode {
                 XattrMode::Set => SetMode::Any,
                 XattrMode::Create => SetMode::Create,
@@ -95,18 +106,21 @@ impl Overlay {
         let node = self.node(node)?;
         // What is not there is not worth a copy.
         self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
+            if layer.id == LayerRef::Upper {
+                return Ok(());
+            }
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
             match xattr::get_into(held.at(), &stored, &mut []) {
                 Ok(_) | Err(Errno::ERANGE) => Ok(()),
-                // Removing an ACL that is not there succeeds, as on any file system.
-                Err(Errno::ENODATA) if is_acl(name) => Ok(()),
                 Err(errno) => Err(Error::new("remove attribute", errno).in_layer(layer.id)),
             }
         })
         .at(name)?;
         self.for_change(&node)?;
         self.with_object(&node, |held, layer| {
-            let stored = layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
             xattr::remove(held.at(), &stored).op("remove attribute").in_layer(LayerRef::Upper)
         })
         .at(name)
@@ -151,7 +165,8 @@ impl Overlay {
         if perm & libc::S_ISGID == 0 {
             return Ok(());
         }
-        let owner = super::attributes::Owner { perm: perm & !libc::S_ISGID, ..super::attributes::Owner::of(&stat) };
+        let owner =
+            super::attributes::Owner { perm: perm & !libc::S_ISGID, ..super::attributes::Owner::of(&stat) };
         self.set_owner(upper, held.at(), owner, &stat)
     }
 }

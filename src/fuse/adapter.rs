@@ -174,7 +174,9 @@ impl Adapter {
                 }
                 fitting("get attribute", overlay.getxattr(node, name.0)?, room)?
             }
-            Body::Listxattr { room } => fitting("list attributes", overlay.listxattr(node)?, room)?,
+            Body::Listxattr { room } => {
+                fitting("list attributes", overlay.listxattr(node, header.trusted())?, room)?
+            }
             Body::Readdir { cookie, size, listing } => {
                 let room = scratch.room(size.min(MAX_IO)).map_err(|kind| Error::new("list", kind))?;
                 let mut sink = DirBuffer::new(room, listing, self.validity);
@@ -182,16 +184,19 @@ impl Adapter {
                 Reply::Bytes(Cow::Borrowed(sink.finish()))
             }
             Body::Fallocate { handle, mode, offset, len } => {
-                done(overlay.fallocate(handle, mode, offset, len))?
+                done(overlay.fallocate(handle, mode, offset, len, header.kill_priv()))?
             }
             Body::Lseek { handle, offset, seek } => Reply::Offset(overlay.seek(handle, offset, seek)?),
             Body::CopyFileRange { from, to, len, answer: CopyAnswer::Wide } => {
-                Reply::Copied(overlay.copy_file_range(from, to, len)?)
+                Reply::Copied(overlay.copy_file_range(from, to, len, header.kill_priv())?)
             }
             Body::CopyFileRange { from, to, len, answer: CopyAnswer::Narrow } => {
                 // The answer has 32 bits: copy no more than it can tell.
                 let len = len.min(u64::from(u32::MAX) & !0xfff);
-                Reply::Written(count("copy file range", overlay.copy_file_range(from, to, len)?)?)
+                Reply::Written(count(
+                    "copy file range",
+                    overlay.copy_file_range(from, to, len, header.kill_priv())?,
+                )?)
             }
             // Nothing of ours waits for long enough to be worth stopping; the request it is about is answered as usual.
             Body::Interrupt { .. } => Reply::Silence,
@@ -279,6 +284,8 @@ fn failed<'b>(error: &Error) -> Reply<'b> {
     let errno = error.errno();
     match (error.kind(), errno) {
         (Kind::Protocol(_), _) => log::warn!("{error}"),
+        // The union says these itself, once.
+        (Kind::Corrupt(_), _) => log::debug!("{error}"),
         (_, Errno::EIO | Errno::EUCLEAN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ESTALE) => {
             log::warn!("{error}");
         }

@@ -58,11 +58,6 @@ impl<'a> Staged<'a> {
         Ok(Published { file, displaced: None })
     }
 
-    /// Gives up the name and keeps the object as long as somebody holds it open.
-    pub fn into_nameless(mut self) -> Option<OwnedFd> {
-        self.file.take()
-    }
-
     /// The object there will be of another kind from now on: after an exchange of a file with a directory, say.
     pub fn now_directory(&mut self, directory: bool) {
         self.directory = directory;

@@ -240,6 +240,11 @@ impl Upper {
         Ok(Staged::new(self, name, false, Some(file)))
     }
 
+    /// A file without a name, open for reading and writing, that may be linked later (O_TMPFILE), mode 0600.
+    pub fn open_nameless(&self) -> Result<OwnedFd> {
+        fs::open_tmpfile(self.work(), 0o600).op("make a nameless file").in_layer(LayerRef::Upper)
+    }
+
     /// An empty directory, mode 0700.
     pub fn stage_directory(&self) -> Result<Staged<'_>> {
         let name = self.fresh_name();

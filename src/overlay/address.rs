@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Overlay;
-use super::node::{DirNode, LeafState, LowerFile, LowerPart, Node, Source, UpperPart};
+use super::node::{DirNode, LeafData, LeafState, LowerFile, LowerPart, Node, Source, UpperPart};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::Layer;
 use crate::path::{NameBuf, RelPath};
@@ -131,8 +131,12 @@ impl Overlay {
     /// Where a file's data is, with its layer.
     pub(super) fn held_data(&self, state: &LeafState) -> Result<(Held, &Layer)> {
         match &state.data {
-            Some(file) => self.held_lower(file),
-            None => self.held(state),
+            LeafData::Here => self.held(state),
+            LeafData::Below(file) => self.held_lower(file),
+            LeafData::Missing => Err(Error::new(
+                "find the data of a metadata-only copy",
+                Kind::Corrupt("no layer below has its data".into()),
+            )),
         }
     }
 

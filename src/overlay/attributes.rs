@@ -4,11 +4,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::address::Held;
-use super::copy_up::Content;
+use super::copy_up::{Content, open_lower};
 use super::lookup::{directory, leaf};
-use super::node::{Body, DirNode, LeafState, Node, Source};
+use super::node::{Body, DirNode, LeafData, LeafState, Node, Source};
 use super::types::*;
 use super::{LayerStat, Overlay};
+use nix::errno::Errno;
+
 use crate::config::StatOverride;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::Upper;
@@ -76,9 +78,17 @@ impl Overlay {
         let (held, layer) = self.held(state)?;
         let stat = layer.stat(held.at())?;
         let mut attr = self.attr_from(&stat, state.ino);
-        if state.data.is_some() {
-            let (held, layer) = self.held_data(state)?;
-            attr.blocks = layer.stat(held.at())?.blocks;
+        match &state.data {
+            LeafData::Here => {}
+            LeafData::Below(file) => {
+                let (held, layer) = self.held_lower(file)?;
+                attr.blocks = layer.stat(held.at())?.blocks;
+            }
+            LeafData::Missing => attr.blocks = 0,
+        }
+        if let (true, Source::Lower(_)) = (state.places.is_empty(), &state.source) {
+            // The layer keeps the name that the union has lost.
+            attr.nlink = attr.nlink.saturating_sub(1);
         }
         if let (Source::Indexed(_), Some(upper)) = (&state.source, self.stack.upper()) {
             attr.nlink = self.union_nlink(upper, held.at())?;
@@ -236,7 +246,7 @@ impl Overlay {
         match xattr::set(at, name.to_bytes(), &record.encode(), SetMode::Any) {
             Ok(()) => {}
             // `user.` attributes exist on regular files and directories only; the inode itself is all there is.
-            Err(nix::errno::Errno::EPERM | nix::errno::Errno::ENOTSUP) => return Ok(()),
+            Err(Errno::EPERM | Errno::ENOTSUP) => return Ok(()),
             Err(errno) => return Err(Error::new("record the owner", errno).in_layer(LayerRef::Upper)),
         }
         // The daemon must reach what the record forbids to others.
@@ -314,9 +324,18 @@ fn without_privilege(perm: u32) -> u32 {
     perm & !(libc::S_ISUID | sgid)
 }
 
-/// Reads a symlink that is held by directory and name, or by itself.
+/// Reads a symlink's target; where types are recorded, it may be the content of a regular file.
 pub(super) fn read_target(held: &Held) -> Result<Vec<u8>> {
-    fs::readlink(held.at()).op("read link")
+    match fs::readlink(held.at()) {
+        Err(Errno::EINVAL) => {
+            let fd = open_lower(held).op("read link")?;
+            let mut target = vec![0; libc::PATH_MAX as usize];
+            let len = file::read_full_at(fd.as_fd(), &mut target, 0).op("read link")?;
+            target.truncate(len);
+            Ok(target)
+        }
+        other => other.op("read link"),
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::address::Held;
 use super::attributes::{Owner, read_target};
 use super::descriptors::Cell;
 use super::lookup::{directory, leaf};
-use super::node::{DirNode, LeafNode, LeafState, Node, NodePlace, Source, UpperPart};
+use super::node::{DirNode, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart};
 use super::types::{FileKind, Invalidation};
 use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -134,7 +134,11 @@ impl Overlay {
         let result = match source {
             Source::Lower(from) => {
                 let (meta, layer) = self.held_lower(&from)?;
-                let data = data.as_ref().map(|data| self.held_lower(data)).transpose()?.map(|(held, _)| held);
+                let data = match (&data, content) {
+                    (LeafData::Below(file), _) => Some(self.held_lower(file)?.0),
+                    (LeafData::Missing, Content::Keep) => Some(self.held_data(&file.read())?.0),
+                    (LeafData::Missing, Content::Drop) | (LeafData::Here, _) => None,
+                };
                 self.copy_up_leaf(upper, node, file, kind, (&meta, data.as_ref(), layer), content)
             }
             Source::Upper | Source::Indexed(_) | Source::Nameless(_) => {
@@ -218,7 +222,7 @@ impl Overlay {
         minor: u32,
     ) -> Result<Staged<'u>> {
         if upper.layer.rules.stat_override != crate::config::StatOverride::Off
-            && matches!(kind, FileKind::CharDevice | FileKind::BlockDevice)
+            && !matches!(kind, FileKind::Regular | FileKind::Directory | FileKind::Symlink)
         {
             return upper.stage_file();
         }
@@ -352,7 +356,6 @@ impl Overlay {
         let mut state = file.write();
         let (held, _) = self.held(&state)?;
         upper.remove_marker(held.at(), Marker::Metacopy)?;
-        state.data = None;
         settle(file, &mut state, None);
         Ok(())
     }
@@ -384,7 +387,7 @@ impl ParentTimes<'_> {
 
 /// The file is where its state says now: open files of before look again.
 pub(super) fn settle(file: &LeafNode, state: &mut LeafState, number: Option<u64>) {
-    state.data = None;
+    state.data = LeafData::Here;
     if let Some(number) = number {
         state.ino = number;
     }
@@ -393,7 +396,7 @@ pub(super) fn settle(file: &LeafNode, state: &mut LeafState, number: Option<u64>
 
 /// Is it in the upper, data and all?
 fn is_whole(state: &LeafState) -> bool {
-    !matches!(state.source, Source::Lower(_)) && state.data.is_none()
+    !matches!(state.source, Source::Lower(_)) && matches!(state.data, LeafData::Here)
 }
 
 /// A staged object that will have no name: its descriptor is all that is left of it.

@@ -11,7 +11,7 @@ use super::file::Opened;
 use super::listing::Listed;
 use super::lookup::directory;
 use super::node::{
-    Body, DirNode, DirState, InodeKey, LeafNode, LeafState, Node, NodePlace, Source, UpperPart,
+    Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart,
 };
 use super::types::*;
 use super::{Overlay, lock};
@@ -40,6 +40,19 @@ impl New<'_> {
             New::Special(kind, _) => kind,
         }
     }
+}
+
+/// What an object made in a directory gets from it and from the caller, in the layer's ids.
+#[derive(Debug)]
+struct Legacy {
+    uid: u32,
+    gid: u32,
+    perm: u32,
+    kind: FileKind,
+    /// Its access ACL, where the permission bits do not say it all.
+    access: Option<Vec<u8>>,
+    /// A directory's default ACL.
+    default: Option<Vec<u8>>,
 }
 
 /// What the upper has at a name where the union has nothing.
@@ -133,15 +146,16 @@ impl Overlay {
     ) -> Result<(Entry, Opened)> {
         let node = self.node(dir)?;
         let target = self.upper_dir(&node)?;
-        let staged = self.stage(&target, caller, New::Regular, perm)?;
-        let stat = target.upper.layer.stat(staged.at())?;
-        let file = staged.into_nameless().ok_or_else(|| Error::new("make a nameless file", Kind::Stale))?;
+        let legacy = self.legacy(&target, caller, FileKind::Regular, perm)?;
+        let file = target.upper.open_nameless()?;
+        self.bequeath(target.upper, At::Fd(file.as_fd()), &legacy, Rdev::default())?;
+        let stat = target.upper.layer.stat(At::Fd(file.as_fd()))?;
         let file = Arc::new(file);
         let state = LeafState {
             ino: self.numbers.shown(stat.dev, stat.ino),
             places: Vec::new(),
             source: Source::Nameless(Arc::clone(&file)),
-            data: None,
+            data: LeafData::Here,
             link_key: None,
         };
         let node = self.new_node(Body::Leaf(Box::new(LeafNode::new(FileKind::Regular, state))));
@@ -256,7 +270,13 @@ impl Overlay {
                 ino,
             )));
         }
-        let state = LeafState { ino, places: vec![place], source: Source::Upper, data: None, link_key: None };
+        let state = LeafState {
+            ino,
+            places: vec![place],
+            source: Source::Upper,
+            data: LeafData::Here,
+            link_key: None,
+        };
         Body::Leaf(Box::new(LeafNode::new(kind, state)))
     }
 
@@ -340,36 +360,52 @@ impl Overlay {
         perm: u32,
     ) -> Result<Staged<'u>> {
         let upper = target.upper;
-        let parent = upper.layer.stat(At::Fd(target.fd.as_fd()))?;
-        let (uid, gid) =
-            self.ownership.stored(caller.uid, caller.gid).map_err(|kind| Error::new("make", kind))?;
-        let setgid = parent.mode & libc::S_ISGID != 0;
-        let gid = if setgid { parent.gid } else { gid };
-        let default = match new {
-            New::Symlink(_) => None,
-            _ => self.default_acl(upper, target)?,
-        };
-        let kind = new.kind();
-        let mut perm = perm & 0o7777;
-        let inherited = default.as_deref().and_then(|default| acl::inherit(default, perm));
-        match (&inherited, kind) {
-            (Some(inherited), _) => perm = inherited.perm,
-            (None, FileKind::Symlink) => {}
-            (None, _) => perm &= !caller.umask,
-        }
-        if kind == FileKind::Directory && setgid {
-            perm |= libc::S_ISGID;
-        }
+        let legacy = self.legacy(target, caller, new.kind(), perm)?;
         let (staged, rdev) = match new {
             New::Regular => (upper.stage_file()?, Rdev::default()),
             New::Directory => (upper.stage_directory()?, Rdev::default()),
             New::Symlink(link) => (upper.stage_symlink(link)?, Rdev::default()),
             New::Special(kind, rdev) => (self.stage_special(upper, kind, rdev.major, rdev.minor)?, rdev),
         };
-        let inode = fs::stat(staged.at()).op("stat the new object")?;
-        self.set_owner(upper, staged.at(), Owner { uid, gid, perm, kind, rdev }, &inode)?;
-        self.give_acls(upper, &staged, kind, default.as_deref(), inherited)?;
+        self.bequeath(upper, staged.at(), &legacy, rdev)?;
         Ok(staged)
+    }
+
+    /// What an object made in a directory gets from it and from the caller.
+    fn legacy(&self, target: &UpperDir<'_>, caller: &Caller, kind: FileKind, perm: u32) -> Result<Legacy> {
+        let parent = target.upper.layer.stat(At::Fd(target.fd.as_fd()))?;
+        let (uid, gid) =
+            self.ownership.stored(caller.uid, caller.gid).map_err(|kind| Error::new("make", kind))?;
+        let setgid = parent.mode & libc::S_ISGID != 0;
+        let default = match kind {
+            FileKind::Symlink => None,
+            _ => self.default_acl(target.upper, target)?,
+        };
+        let perm = perm & 0o7777;
+        let inherited = default.as_deref().and_then(|default| acl::inherit(default, perm));
+        let (mut perm, access) = match (inherited, kind) {
+            (Some(inherited), _) => (inherited.perm, inherited.access),
+            (None, FileKind::Symlink) => (perm, None),
+            // Without a default ACL the umask counts.
+            (None, _) => (perm & !caller.umask, None),
+        };
+        if kind == FileKind::Directory && setgid {
+            perm |= libc::S_ISGID;
+        }
+        let default = default.filter(|_| kind == FileKind::Directory);
+        Ok(Legacy { uid, gid: if setgid { parent.gid } else { gid }, perm, kind, access, default })
+    }
+
+    fn bequeath(&self, upper: &Upper, at: At<'_>, legacy: &Legacy, rdev: Rdev) -> Result<()> {
+        let inode = fs::stat(at).op("stat the new object")?;
+        let Legacy { uid, gid, perm, kind, access, default } = legacy;
+        self.set_owner(upper, at, Owner { uid: *uid, gid: *gid, perm: *perm, kind: *kind, rdev }, &inode)?;
+        for (name, value) in [(acl::ACCESS, access), (acl::DEFAULT, default)] {
+            if let Some(value) = value {
+                xattr::set(at, name, value, SetMode::Any).op("inherit ACL").in_layer(upper.layer.id)?;
+            }
+        }
+        Ok(())
     }
 
     /// The default ACL of a directory, where ACLs are kept.
@@ -382,26 +418,6 @@ impl Overlay {
             Ok(value) => Ok(Some(value)),
             Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => Ok(None),
             Err(errno) => Err(Error::new("read default ACL", errno).in_layer(upper.layer.id)),
-        }
-    }
-
-    fn give_acls(
-        &self,
-        upper: &Upper,
-        staged: &Staged<'_>,
-        kind: FileKind,
-        default: Option<&[u8]>,
-        inherited: Option<acl::Inherited>,
-    ) -> Result<()> {
-        let set = |name: &'static [u8], value: &[u8]| {
-            xattr::set(staged.at(), name, value, SetMode::Any).op("inherit ACL").in_layer(upper.layer.id)
-        };
-        if let Some(access) = inherited.and_then(|inherited| inherited.access) {
-            set(acl::ACCESS, &access)?;
-        }
-        match (kind, default) {
-            (FileKind::Directory, Some(default)) => set(acl::DEFAULT, default),
-            _ => Ok(()),
         }
     }
 

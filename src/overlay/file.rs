@@ -201,10 +201,18 @@ impl Overlay {
     ///
     /// # Errors
     /// What the upper's file system answers.
-    pub fn fallocate(&self, handle: HandleId, mode: FallocateMode, offset: u64, len: u64) -> Result<()> {
+    pub fn fallocate(
+        &self,
+        handle: HandleId,
+        mode: FallocateMode,
+        offset: u64,
+        len: u64,
+        kill: KillPriv,
+    ) -> Result<()> {
         let file = self.for_writing(handle)?;
         let mode = i32::try_from(mode.bits()).map_err(|_| Error::new("fallocate", Kind::Invalid("mode")))?;
-        file::fallocate(file.as_fd(), mode, offset, len).op("fallocate").in_layer(LayerRef::Upper)
+        file::fallocate(file.as_fd(), mode, offset, len).op("fallocate").in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(file.as_fd()), kill)
     }
 
     /// Where the next data or hole is, from `offset` on.
@@ -224,12 +232,14 @@ impl Overlay {
     ///
     /// # Errors
     /// What the upper's file system answers; EXDEV and the like make the caller copy by itself.
-    pub fn copy_file_range(&self, from: FilePlace, to: FilePlace, len: u64) -> Result<u64> {
+    pub fn copy_file_range(&self, from: FilePlace, to: FilePlace, len: u64, kill: KillPriv) -> Result<u64> {
         let source = self.open_file(from.handle)?;
         let target = self.for_writing(to.handle)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(1 << 30);
         let copied = file::copy_range((source.as_fd(), from.offset), (target.as_fd(), to.offset), len);
-        Ok(copied.op("copy range").in_layer(LayerRef::Upper)? as u64)
+        let copied = copied.op("copy range").in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(target.as_fd()), kill)?;
+        Ok(copied as u64)
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use super::address::Held;
 use super::descriptors::Cell;
 use super::node::{
-    Body, DirNode, DirState, InodeKey, LeafNode, LeafState, LowerFile, LowerPart, Node, NodePlace, Source,
-    UpperPart,
+    Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, LowerFile, LowerPart, Node, NodePlace,
+    Source, UpperPart,
 };
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
@@ -17,10 +17,14 @@ use crate::layer::{Found, Layer};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
 use crate::path::{Name, RelPath};
 use crate::resolve::{
-    Ask, Depth, DirPart, LeafPart, Origin, Redirects, Resolution, Resolver, Step, Walked, moved_on_the_way,
+    Ask, Data, Depth, DirPart, LeafPart, Origin, Redirects, Resolution, Resolver, Step, Walked,
+    moved_on_the_way,
 };
 use crate::sys::fs::{self, At, Stat};
 use crate::sys::handle::FileHandle;
+
+/// Corrupt names that are remembered, so that each is logged once.
+const COMPLAINTS: usize = 1000;
 
 impl Overlay {
     /// Looks `name` up in `parent`; `None` where it does not exist. An answer raises the node's lookup count by one.
@@ -52,8 +56,26 @@ impl Overlay {
         if state.removed || self.listed_absent(state, name) {
             return Ok(None);
         }
-        let resolution = self.resolve(node, dir, name, 0)?;
-        self.intern(node, dir, state, name, resolution)
+        let found = self
+            .resolve(node, dir, name, 0)
+            .and_then(|resolution| self.intern(node, dir, state, name, resolution));
+        if let Err(error) = &found {
+            self.complain(node, dir, name, error);
+        }
+        found
+    }
+
+    /// Logs a corrupt marker, once for each name: whoever lists the directory asks for it again and again.
+    fn complain(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, error: &Error) {
+        if !matches!(error.kind(), Kind::Corrupt(_)) {
+            return;
+        }
+        let path = self.path_of(node, dir).join(name);
+        let mut complained = lock(&self.complained);
+        if complained.len() < COMPLAINTS && !complained.contains(&path) {
+            log::warn!("{path} cannot be used: {error}");
+            complained.insert(path);
+        }
     }
 
     /// Does a complete listing say that there is no such name?
@@ -206,7 +228,7 @@ impl Overlay {
         state: &mut DirState,
         name: Name<'_>,
         meta: LeafPart,
-        data: Option<LeafPart>,
+        data: Data,
     ) -> Result<(Arc<Node>, Attr)> {
         let in_upper = self.is_upper(meta.depth);
         let stat = meta.found.stat;
@@ -217,7 +239,11 @@ impl Overlay {
             ino: 0,
             places: vec![place.clone()],
             source: lower_file(node, dir, &meta).map_or(Source::Upper, Source::Lower),
-            data: data.as_ref().and_then(|data| lower_file(node, dir, data)),
+            data: match &data {
+                Data::Here => LeafData::Here,
+                Data::Below(part) => lower_file(node, dir, part).map_or(LeafData::Missing, LeafData::Below),
+                Data::Missing => LeafData::Missing,
+            },
             link_key: None,
         };
         let (held, layer) = self.held(&found)?;
@@ -236,8 +262,9 @@ impl Overlay {
         found.link_key = key.clone();
         let ino = found.ino;
         let attr = match &data {
-            None => self.attr_from(&stat, ino),
-            Some(data) => Attr { blocks: data.found.stat.blocks, ..self.attr_from(&stat, ino) },
+            Data::Here => self.attr_from(&stat, ino),
+            Data::Below(part) => Attr { blocks: part.found.stat.blocks, ..self.attr_from(&stat, ino) },
+            Data::Missing => Attr { blocks: 0, ..self.attr_from(&stat, ino) },
         };
         let child = self.adopt(node, state, name, Body::Leaf(Box::new(LeafNode::new(kind, found))));
         if let Some(key) = key {

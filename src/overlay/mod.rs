@@ -23,7 +23,7 @@ mod stack;
 mod types;
 mod xattrs;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 
@@ -33,6 +33,7 @@ pub use types::*;
 
 use crate::config::{Acl, Index, Xattrs};
 use crate::error::{Error, Kind, Result};
+use crate::path::RelPath;
 use crate::resolve::Redirects;
 
 /// A union of layers, open. All methods may be called from any thread at once.
@@ -50,6 +51,7 @@ pub struct Overlay {
     renames: Mutex<()>,
     invalidations: Mutex<Vec<Invalidation>>,
     any_invalidation: AtomicBool,
+    complained: Mutex<HashSet<RelPath>>,
 }
 
 /// What of the configuration is asked for later.

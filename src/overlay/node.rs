@@ -204,10 +204,10 @@ pub(super) struct LeafState {
     pub(super) ino: u64,
     /// Its names that are known here; none once it is unlinked.
     pub(super) places: Vec<NodePlace>,
-    /// Where its metadata is, and its data unless `data` says otherwise.
+    /// Where its metadata is.
     pub(super) source: Source,
-    /// Where its data is, if not with its metadata.
-    pub(super) data: Option<LowerFile>,
+    /// Where its data is.
+    pub(super) data: LeafData,
     /// Under what it is found by its other names.
     pub(super) link_key: Option<InodeKey>,
 }
@@ -223,6 +223,17 @@ pub(super) enum Source {
     Indexed(NameBuf),
     /// In the upper, without a name that is known here.
     Nameless(Arc<OwnedFd>),
+}
+
+/// Where a file's data is.
+#[derive(Debug, Clone)]
+pub(super) enum LeafData {
+    /// With its metadata.
+    Here,
+    /// In a layer below.
+    Below(LowerFile),
+    /// In no layer.
+    Missing,
 }
 
 /// A file in a lower layer.

@@ -50,6 +50,7 @@ impl Overlay {
             renames: Mutex::new(()),
             invalidations: Mutex::new(Vec::new()),
             any_invalidation: AtomicBool::new(false),
+            complained: Mutex::default(),
             stack,
         })
     }
@@ -88,7 +89,7 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
     Options {
         redirects: match behaviour.redirect_dir {
             RedirectDir::On | RedirectDir::Follow => Redirects::Follow,
-            RedirectDir::NoFollow => Redirects::Ignore,
+            RedirectDir::NoFollow => Redirects::Refuse,
         },
         // Without attributes a redirect cannot be written at all.
         writes_redirects: behaviour.redirect_dir == RedirectDir::On

@@ -45,7 +45,7 @@ impl Overlay {
             let found = match self.child(&node, dir, &mut state, name.as_name()) {
                 Ok(found) => found,
                 Err(error) => {
-                    log::warn!("list {}: {error}", self.path_of(&node, dir).join(name.as_name()));
+                    log::debug!("list {}: {error}", self.path_of(&node, dir).join(name.as_name()));
                     None
                 }
             };

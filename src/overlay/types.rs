@@ -305,6 +305,14 @@ pub enum Sync {
     DataOnly,
 }
 
+/// Does the caller see attributes of the `trusted.` namespace (CAP_SYS_ADMIN)?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Trusted {
+    Shown,
+    Hidden,
+}
+
 /// A place in a file for copy_file_range(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilePlace {

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::address::Held;
 use super::copy_up::Content;
 use super::node::{Body, Node};
-use super::types::{AclSgid, NodeId, XattrMode};
+use super::types::{AclSgid, NodeId, Trusted, XattrMode};
 use super::{Overlay, acl};
 use crate::config::{Acl, Xattrs};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -43,7 +43,7 @@ impl Overlay {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] with `noxattrs`.
-    pub fn listxattr(&self, node: NodeId) -> Result<Vec<u8>> {
+    pub fn listxattr(&self, node: NodeId, trusted: Trusted) -> Result<Vec<u8>> {
         self.check_xattr(b"")?;
         let node = self.node(node)?;
         self.with_object(&node, |held, layer| {
@@ -51,7 +51,9 @@ impl Overlay {
             let rules = layer.xattr_rules();
             let mut list = Vec::new();
             for name in names.iter() {
-                if self.options.acl == Acl::Off && is_acl(name) {
+                if (self.options.acl == Acl::Off && is_acl(name))
+                    || (trusted == Trusted::Hidden && name.starts_with(b"trusted."))
+                {
                     continue;
                 }
                 if let Some(shown) = rules.shown(name) {
@@ -104,12 +106,13 @@ impl Overlay {
         let node = self.node(node)?;
         // What is not there is not worth a copy.
         self.with_object(&node, |held, layer| {
+            if layer.id == LayerRef::Upper {
+                return Ok(());
+            }
             let stored =
                 layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
             match xattr::get_into(held.at(), &stored, &mut []) {
                 Ok(_) | Err(Errno::ERANGE) => Ok(()),
-                // Removing an ACL that is not there succeeds, as on any file system.
-                Err(Errno::ENODATA) if is_acl(name) => Ok(()),
                 Err(errno) => Err(Error::new("remove attribute", errno).in_layer(layer.id)),
             }
         })

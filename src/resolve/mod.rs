@@ -26,10 +26,22 @@ pub struct Depths {
 
 /// Are redirects believed?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // the names say it
 pub enum Redirects {
+    /// Yes.
     Follow,
-    Ignore,
+    /// What carries one cannot be used, since what it merges is not known (`redirect_dir=nofollow`).
+    Refuse,
+}
+
+/// Where a file's data is.
+#[derive(Debug, Clone)]
+pub enum Data {
+    /// With its metadata.
+    Here,
+    /// In a layer below.
+    Below(LeafPart),
+    /// In no layer: the metadata can be seen, the data cannot be read.
+    Missing,
 }
 
 /// The next question.
@@ -116,8 +128,8 @@ pub enum Resolution {
     Leaf {
         /// Where its metadata is.
         meta: LeafPart,
-        /// Where its data is, if not there.
-        data: Option<LeafPart>,
+        /// Where its data is.
+        data: Data,
     },
     /// A directory, merged from these parts: never empty, top first, ending at the first opaque one.
     Dir(Vec<DirPart>),
@@ -144,6 +156,7 @@ pub struct Resolver<'a> {
     dirs: Vec<DirPart>,
     meta: Option<LeafPart>,
     finished: Option<Resolution>,
+    refused: bool,
 }
 
 /// What is asked next.
@@ -176,14 +189,21 @@ impl<'a> Resolver<'a> {
             dirs: Vec::new(),
             meta: None,
             finished: None,
+            refused: false,
         }
     }
 
     /// Says what to ask, or what the name is.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`] where a metadata-only copy has no data below.
+    /// [`Kind::NotPermitted`] at a redirect that must not be followed.
     pub fn next(&mut self) -> Result<Step, Error> {
+        if self.refused {
+            return Err(Error::new(
+                "look up",
+                Kind::NotPermitted("it has a redirect, and redirect_dir=nofollow refuses those"),
+            ));
+        }
         if let Some(done) = self.finished.take() {
             return Ok(Step::Done(done));
         }
@@ -206,24 +226,17 @@ impl<'a> Resolver<'a> {
             }
             Cursor::End => {}
         }
-        self.end()
+        Ok(Step::Done(self.end()))
     }
 
     /// No layer is left to ask.
-    fn end(&mut self) -> Result<Step, Error> {
+    fn end(&mut self) -> Resolution {
         self.cursor = Cursor::End;
-        if self.meta.is_some() {
-            return Err(Error::new(
-                "find the data of a metadata-only copy",
-                Kind::Corrupt("no layer below has its data".into()),
-            ));
+        if let Some(meta) = self.meta.take() {
+            return Resolution::Leaf { meta, data: Data::Missing };
         }
         let dirs = std::mem::take(&mut self.dirs);
-        Ok(Step::Done(if dirs.is_empty() {
-            Resolution::Absent(Why::NeverExisted)
-        } else {
-            Resolution::Dir(dirs)
-        }))
+        if dirs.is_empty() { Resolution::Absent(Why::NeverExisted) } else { Resolution::Dir(dirs) }
     }
 
     /// Takes the answer to [`Ask::InPart`].
@@ -282,13 +295,13 @@ impl<'a> Resolver<'a> {
         match (self.meta.take(), further) {
             (None, None) => {
                 self.cursor = Cursor::End;
-                self.finished = Some(Resolution::Leaf { meta: part, data: None });
+                self.finished = Some(Resolution::Leaf { meta: part, data: Data::Here });
             }
             (Some(meta), None) => {
                 self.cursor = Cursor::End;
                 // Only a regular file can hold a regular file's data.
                 if part.found.stat.is_regular() {
-                    self.finished = Some(Resolution::Leaf { meta, data: Some(part) });
+                    self.finished = Some(Resolution::Leaf { meta, data: Data::Below(part) });
                 } else {
                     self.meta = Some(meta);
                 }
@@ -316,7 +329,8 @@ impl<'a> Resolver<'a> {
 
     /// Goes on below `depth` where a redirect says.
     fn follow(&mut self, depth: Depth, redirect: Option<Redirect>) {
-        if self.redirects == Redirects::Ignore {
+        if self.redirects == Redirects::Refuse {
+            self.refused = redirect.is_some();
             return;
         }
         let below = Depth(depth.0 + 1);

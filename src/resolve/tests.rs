@@ -73,7 +73,11 @@ fn resolve(layers: &[&[&str]], data: u16, redirects: Redirects, name: &str) -> S
             }
             Ok(Step::Done(Resolution::Absent(why))) => return format!("{why:?}"),
             Ok(Step::Done(Resolution::Leaf { meta, data })) => {
-                let data = data.map_or(String::new(), |d| format!(" data {}", place(d.depth, &d.origin)));
+                let data = match data {
+                    Data::Here => String::new(),
+                    Data::Below(data) => format!(" data {}", place(data.depth, &data.origin)),
+                    Data::Missing => " data missing".to_owned(),
+                };
                 return format!("leaf {}{data}", place(meta.depth, &meta.origin));
             }
             Ok(Step::Done(Resolution::Dir(parts))) => {
@@ -117,12 +121,14 @@ fn redirects_lead_the_layers_below() {
     ] {
         assert_eq!(resolve(layers, 0, Redirects::Follow, "x"), expected, "{layers:?}");
     }
-    assert_eq!(resolve(&[&["x=d>y"], &["y=d", "x=d"]], 0, Redirects::Ignore, "x"), "dir 0:x 1:x");
+    let refused = resolve(&[&["x=d>y"], &["y=d", "x=d"]], 0, Redirects::Refuse, "x");
+    assert!(refused.contains("redirect_dir=nofollow"), "{refused}");
+    assert_eq!(resolve(&[&["x=d"], &["x=d"]], 0, Redirects::Refuse, "x"), "dir 0:x 1:x");
 }
 
 #[test]
 fn a_metadata_only_copy_finds_its_data_below() {
-    const LOST: &str = "find the data of a metadata-only copy: corrupt marker: no layer below has its data";
+    const LOST: &str = "leaf 0:x data missing";
     for (layers, data, expected) in [
         (&[&["x=m"][..], &["x=f"]][..], 0, "leaf 0:x data 1:x"),
         (&[&["x=m"], &["x=m"], &["x=f"]], 0, "leaf 0:x data 2:x"),

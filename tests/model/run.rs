@@ -365,7 +365,7 @@ impl Runner {
 
     fn check_xattrs(&self, id: Id, node: NodeId) -> Check {
         let expected = &self.model.node(id).xattrs;
-        let listed = self.overlay().listxattr(node).map_err(context("listxattr"))?;
+        let listed = self.overlay().listxattr(node, Trusted::Shown).map_err(context("listxattr"))?;
         ensure!(listed.last().is_none_or(|byte| *byte == 0), "a name in the list of attributes is not ended");
         // The kernel's own attributes (security labels) are no business of the model.
         let names: Vec<&[u8]> =
@@ -765,7 +765,7 @@ impl Runner {
                 self.say(format!("fallocate {mode:?} {len} at {offset} {handle:?}"));
                 let (offset, len) = (usize::from(*offset), usize::from(*len));
                 self.overlay()
-                    .fallocate(handle.handle, *mode, offset as u64, len as u64)
+                    .fallocate(handle.handle, *mode, offset as u64, len as u64, KillPriv::Keep)
                     .map_err(context("fallocate"))?;
                 self.model.fallocate(handle.id, *mode, offset, len);
                 self.settle_perm(handle)
@@ -995,6 +995,7 @@ impl Runner {
                 FilePlace { handle: source.handle, offset: (from + done) as u64 },
                 FilePlace { handle: target.handle, offset: (to + done) as u64 },
                 (len - done) as u64,
+                KillPriv::Keep,
             );
             let copied = copied.map_err(context("copy_file_range"))? as usize;
             ensure!(

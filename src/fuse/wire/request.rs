@@ -9,7 +9,7 @@ use crate::error::{Error, Kind};
 use crate::overlay::{
     Access, AclSgid, AttrChange, Caller, Existing, FallocateMode, FileKind, FilePlace, HandleId, KillPriv,
     Listing, NodeId, OpenMode, Rdev, RenameMode, Seek, SpecialKind, Sync, TimeChange, Timestamp, Truncate,
-    XattrMode,
+    Trusted, XattrMode,
 };
 use crate::path::{InvalidName, Name};
 
@@ -36,6 +36,18 @@ impl Header {
     /// The caller as the owner of what is made. `umask` comes with the request (`FUSE_DONT_MASK`).
     pub fn caller(&self, umask: u32) -> Caller {
         Caller { uid: self.uid, gid: self.gid, umask: umask & 0o777 }
+    }
+
+    /// Does the caller lose suid and sgid bits by changing a file, where the request itself does not say it? The
+    /// kernel asks for CAP_FSETID, which a request does not tell; root is who has it.
+    pub fn kill_priv(&self) -> KillPriv {
+        if self.uid == 0 { KillPriv::Keep } else { KillPriv::Kill }
+    }
+
+    /// Does the caller see `trusted.` attributes? The kernel filters lists of its own file systems by CAP_SYS_ADMIN,
+    /// those of FUSE it leaves to us; root is who has it.
+    pub fn trusted(&self) -> Trusted {
+        if self.uid == 0 { Trusted::Shown } else { Trusted::Hidden }
     }
 }
 

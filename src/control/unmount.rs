@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,6 +18,9 @@ use crate::sys::live;
 
 /// How long the daemon may take to end after the mount is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// For how long a mount in use is tried again.
+const MOMENT: Duration = Duration::from_millis(400);
 
 /// What to do about those who still use the mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +91,7 @@ pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
         State::Live(info) => Daemon::find(info.pid),
         State::Dead | State::Closed | State::Silent(_) => None,
     };
-    take_away(path, &real, busy)?;
+    take_away_patiently(path, &real, busy)?;
     match daemon {
         Some(daemon) if !daemon.has_ended_within(PATIENCE) => Ok(Unmounted::DaemonRuns(daemon.pid)),
         _ => Ok(Unmounted::Ended),
@@ -105,6 +109,17 @@ fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
         }
         _ => Err(error),
     })
+}
+
+/// Whoever lists mounts or looks a path up keeps them busy for a moment: that alone is no reason to refuse.
+fn take_away_patiently(given: &Path, real: &Path, busy: Busy) -> Result<(), UnmountError> {
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        match take_away(given, real, busy) {
+            Err(UnmountError::Busy { .. }) if Instant::now() < deadline => thread::sleep(MOMENT / 20),
+            result => return result,
+        }
+    }
 }
 
 fn take_away(given: &Path, real: &Path, busy: Busy) -> Result<(), UnmountError> {

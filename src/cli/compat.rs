@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 
 use super::log_setup::LogArgs;
-use super::options::{Form, Options, Unhonoured, Why};
+use super::options::{Form, Options, Switch, Unhonoured, Why};
 use super::start::{self, Process, Request};
-use super::{Cli, Failure, VERSION_TEXT, terminal};
+use super::{Cli, Failure, VERSION_TEXT, remount, terminal};
 use crate::source::preflight::Covering;
 use crate::source::{LayerList, Source};
 
@@ -105,6 +105,10 @@ pub fn run(caller: Caller, args: &[OsString]) -> Result<(), Failure> {
     match line.first_flag {
         Some(Answer::Help) => terminal::print(HELP.as_bytes()),
         Some(Answer::Version) => terminal::print(format!("lamina {VERSION_TEXT}\n").as_bytes()),
+        None if line.options.remount == Some(Switch::On) => match line.words.last() {
+            Some(mountpoint) => remount::run(Path::new(mountpoint), &line.options),
+            None => Err(Failure::usage("the mount point is missing").hint(USAGE_HINT)),
+        },
         None => start::run(request(caller, line)?, &LogArgs::default()),
     }
 }

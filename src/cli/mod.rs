@@ -9,6 +9,7 @@ mod log_setup;
 mod man;
 mod mount;
 pub mod options;
+mod remount;
 mod start;
 mod terminal;
 mod umount;

@@ -67,6 +67,8 @@ pub struct Options {
     pub sync: Option<Switch>,
     pub dir_sync: Option<Switch>,
     pub nonempty: Option<Switch>,
+    /// The flags of a mount that stands are changed, and nothing is mounted.
+    pub remount: Option<Switch>,
     pub debug: Option<Switch>,
     /// `fsname=`: the first field of /proc/mounts.
     pub source_name: Option<String>,
@@ -160,7 +162,7 @@ const TAKEN: [&str; 27] = [
 const TAKEN_WITH_VALUE: [&str; 4] = ["subtype", "comment", "uhelper", "helper"];
 
 /// Known options without effect, and why.
-const UNSUPPORTED: [(&str, &str); 20] = [
+const UNSUPPORTED: [(&str, &str); 19] = [
     ("nfs_export", "the mount cannot be exported by file handle"),
     ("uuid", "the file system id is always that of the upper"),
     ("verity", "fs-verity digests of metacopy files are not checked"),
@@ -177,7 +179,6 @@ const UNSUPPORTED: [(&str, &str); 20] = [
     ("rootcontext", "SELinux contexts of a mount are not passed on"),
     ("seclabel", "security labels are those of the layers"),
     ("nosymfollow", "symbolic links are always followed"),
-    ("remount", "unmount, and mount again with the new options"),
     ("bind", "this is not a bind mount"),
     ("mand", "Linux has no mandatory locks any more"),
     ("iversion", "change counters are not kept"),
@@ -268,6 +269,7 @@ impl Options {
             "async" => self.sync = Some(Switch::Off),
             "dirsync" => self.dir_sync = Some(Switch::On),
             "nonempty" => self.nonempty = Some(Switch::On),
+            "remount" => self.remount = Some(Switch::On),
             "debug" => self.debug = Some(Switch::On),
             _ => return Taken::No,
         }

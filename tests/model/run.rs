@@ -16,7 +16,7 @@ use super::layers::{Entries, Powers, build, merge, prune};
 use super::listing::{Batch, Seen};
 use super::ops::{Op, Opening, Spot};
 use super::snapshot::Snapshot;
-use super::tree::{Body, Id, Links, Model, Node, Path, ROOT, Refused, Rules, SUID, Who};
+use super::tree::{Body, CAPABILITY, Id, Links, Model, Node, Path, ROOT, Refused, Rules, SGID, SUID, Who};
 
 /// What was found wrong.
 pub type Check<T = ()> = Result<T, String>;
@@ -625,6 +625,7 @@ impl Runner {
                 let keeps = self.model.node(id).is_dir();
                 if !keeps {
                     self.model.kill_priv(id);
+                    self.model.kill_capability(id);
                 }
                 let object = self.model.node_mut(id);
                 object.uid = uid.unwrap_or(object.uid);
@@ -980,7 +981,7 @@ impl Runner {
         let attr = self.overlay().getattr(handle.node).map_err(context("getattr"))?;
         let object = self.model.node_mut(handle.id);
         let gone = object.perm & !attr.perm;
-        if gone & !(SUID | super::tree::SGID) == 0 {
+        if gone & !(SUID | SGID) == 0 {
             object.perm &= !gone;
         }
         self.check_attr(handle.id, &attr)
@@ -1063,11 +1064,15 @@ fn open_mode(access: Access, opening: Opening) -> OpenMode {
     OpenMode { access, truncate }
 }
 
-/// `user.` attributes are for regular files and directories; the kernel refuses others before it asks.
+/// `user.` attributes are for regular files and directories, capabilities for the former; the kernel refuses others before it asks.
 fn may_have(node: &Node, name: &[u8]) -> bool {
-    !name.starts_with(b"user.") || matches!(node.body, Body::File(_) | Body::Dir(_))
+    match node.body {
+        Body::File(_) => true,
+        Body::Dir(_) => name != CAPABILITY,
+        _ => !name.starts_with(b"user.") && name != CAPABILITY,
+    }
 }
 
 fn is_tested_xattr(name: &[u8]) -> bool {
-    name.starts_with(b"user.") || name.starts_with(b"trusted.")
+    name.starts_with(b"user.") || name.starts_with(b"trusted.") || name == CAPABILITY
 }

@@ -287,6 +287,9 @@ impl Model {
         let target = self.child(to.0, to.1);
         let errors = self.rename_errors(source, target, mode);
         if !errors.is_empty() {
+            // The kernel's overlay may have copied the source up before it looked further.
+            self.touch_dir(from.0);
+            self.touch_dir(to.0);
             self.doubt(source);
             if let Some(target) = target {
                 self.doubt(target);

@@ -4,6 +4,7 @@
 //! Sources: the kernel's `Documentation/filesystems/overlayfs.rst`, values recorded from overlay mounts of Linux 6.18,
 //! the OCI image specification's `layer.md`, and records written by fuse-overlayfs 1.10 and containers/storage.
 
+mod inode;
 mod metacopy;
 mod names;
 mod nlink;
@@ -14,10 +15,11 @@ mod redirect;
 mod stat_override;
 mod visibility;
 
+pub use inode::InodeMark;
 pub use metacopy::{Metacopy, Verity};
 pub use names::{FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, ORIGIN_UNKNOWN, UUID_LEN, YES};
 pub use nlink::{Nlink, NlinkBase};
-pub use oci::{OCI_OPAQUE, OciName, oci_whiteout};
+pub use oci::{OCI_OPAQUE, OCI_PREFIX_LEN, OciName, oci_whiteout};
 pub use opaque::OpaqueMark;
 pub use origin::{Origin, OriginFlags, OriginMark};
 pub use redirect::{REDIRECT_MAX, Redirect};

@@ -8,6 +8,8 @@ const PREFIX: &[u8] = b".wh.";
 /// What AUFS's own names begin with (`.wh..wh.plnk`, `.wh..wh.aufs`, `.wh..wh.orph`, ...).
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
 
+/// How much longer than the name it hides a whiteout's name is, bytes.
+pub const OCI_PREFIX_LEN: usize = PREFIX.len();
 /// The name of the file that makes its directory opaque.
 pub const OCI_OPAQUE: &[u8] = b".wh..wh..opq";
 

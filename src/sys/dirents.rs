@@ -46,9 +46,7 @@ pub fn for_each<E: From<Errno>>(
 
 fn fill(dir: &OwnedFd, buf: &mut [u8]) -> SysResult<usize> {
     // SAFETY: the buffer's length is given.
-    let rc = unsafe {
-        libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buf.as_mut_ptr(), buf.len())
-    };
+    let rc = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buf.as_mut_ptr(), buf.len()) };
     Errno::result(rc).map(|n| n as usize)
 }
 

@@ -83,11 +83,7 @@ pub fn fdatasync(fd: BorrowedFd<'_>) -> SysResult<()> {
 }
 
 /// copy_file_range(2), one call.
-pub fn copy_range(
-    from: (BorrowedFd<'_>, u64),
-    to: (BorrowedFd<'_>, u64),
-    len: usize,
-) -> SysResult<usize> {
+pub fn copy_range(from: (BorrowedFd<'_>, u64), to: (BorrowedFd<'_>, u64), len: usize) -> SysResult<usize> {
     let (mut from_at, mut to_at) = (to_off(from.1)?, to_off(to.1)?);
     // SAFETY: both offsets live through the call.
     let n = unsafe {

@@ -123,9 +123,7 @@ pub fn reopen(fd: BorrowedFd<'_>, flags: i32) -> SysResult<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     retry(|| {
         // SAFETY: `path` is a C string.
-        let fd = with_cstr(path.as_bytes(), |path| unsafe {
-            libc::open(path, flags | libc::O_CLOEXEC)
-        })?;
+        let fd = with_cstr(path.as_bytes(), |path| unsafe { libc::open(path, flags | libc::O_CLOEXEC) })?;
         owned(fd)
     })
 }
@@ -229,8 +227,7 @@ pub fn rmdir(dir: BorrowedFd<'_>, name: Name<'_>) -> SysResult<()> {
 
 fn unlinkat(dir: BorrowedFd<'_>, name: Name<'_>, flags: i32) -> SysResult<()> {
     // SAFETY: `name` is a C string.
-    let rc =
-        with_cstr(name.as_bytes(), |name| unsafe { libc::unlinkat(dir.as_raw_fd(), name, flags) })?;
+    let rc = with_cstr(name.as_bytes(), |name| unsafe { libc::unlinkat(dir.as_raw_fd(), name, flags) })?;
     Errno::result(rc).map(drop)
 }
 
@@ -263,14 +260,7 @@ pub fn rename(
         with_cstr(to.1.as_bytes(), |new| {
             // SAFETY: both are C strings.
             unsafe {
-                libc::syscall(
-                    libc::SYS_renameat2,
-                    from.0.as_raw_fd(),
-                    old,
-                    to.0.as_raw_fd(),
-                    new,
-                    flags,
-                )
+                libc::syscall(libc::SYS_renameat2, from.0.as_raw_fd(), old, to.0.as_raw_fd(), new, flags)
             }
         })
     })??;
@@ -282,9 +272,8 @@ pub fn readlink(at: At<'_>) -> SysResult<Vec<u8>> {
     let (dir, path, _) = at.parts();
     let mut buf = vec![0u8; libc::PATH_MAX as usize];
     // SAFETY: `path` is a C string and the buffer's length is given.
-    let len = with_cstr(path, |path| unsafe {
-        libc::readlinkat(dir, path, buf.as_mut_ptr().cast(), buf.len())
-    })?;
+    let len =
+        with_cstr(path, |path| unsafe { libc::readlinkat(dir, path, buf.as_mut_ptr().cast(), buf.len()) })?;
     let len = Errno::result(len)?;
     buf.truncate(len as usize);
     Ok(buf)
@@ -306,9 +295,7 @@ pub fn chown(at: At<'_>, uid: Option<u32>, gid: Option<u32>) -> SysResult<()> {
 pub fn chmod(at: At<'_>, perm: u32) -> SysResult<()> {
     let (dir, path, flags) = at.parts();
     // SAFETY: `path` is a C string.
-    let rc = with_cstr(path, |path| unsafe {
-        libc::syscall(libc::SYS_fchmodat2, dir, path, perm, flags)
-    })?;
+    let rc = with_cstr(path, |path| unsafe { libc::syscall(libc::SYS_fchmodat2, dir, path, perm, flags) })?;
     match Errno::result(rc) {
         Ok(_) => Ok(()),
         Err(Errno::ENOSYS) => {

@@ -12,6 +12,12 @@ pub fn effective() -> (u32, u32) {
     unsafe { (libc::geteuid(), libc::getegid()) }
 }
 
+/// Is this the first user namespace, the one that everything belongs to? Its id map is the whole range as itself.
+pub fn in_first_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
 /// The uuid of a file system, by ioctl FS_IOC_GETFSUUID (Linux 6.9); ENOTTY where it has none.
 pub fn fs_uuid(fd: BorrowedFd<'_>) -> SysResult<[u8; 16]> {
     /// struct fsuuid2 of include/uapi/linux/fs.h.

@@ -5,11 +5,17 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub mod daemon;
 pub mod dirents;
 pub mod file;
 pub mod fs;
+#[cfg(feature = "fuse")]
+pub mod fuse_dev;
 pub mod handle;
 pub mod identity;
+#[cfg(feature = "cli")]
+pub mod live;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

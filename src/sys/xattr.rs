@@ -193,11 +193,8 @@ pub fn list(at: At<'_>) -> SysResult<Names> {
 
 /// Sets a value.
 pub fn set(at: At<'_>, name: &[u8], value: &[u8], mode: SetMode) -> SysResult<()> {
-    let args = XattrArgs {
-        value: value.as_ptr() as u64,
-        size: value.len() as u32,
-        flags: mode.flags() as u32,
-    };
+    let args =
+        XattrArgs { value: value.as_ptr() as u64, size: value.len() as u32, flags: mode.flags() as u32 };
     let follow = follows(at);
     with_cstr(name, |name| {
         call(

@@ -1,0 +1,38 @@
+//! Mount tests: lamina through the kernel, a file for each operation.
+//!
+//! What they share, and the environment they listen to, is in `support/`. With `LAMINA_TEST_BACKEND=kernel` the same
+//! expectations are checked against the kernel's overlay.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod mount {
+    mod acl;
+    mod allocate;
+    mod attributes;
+    mod concurrency;
+    mod copy_up;
+    mod corrupt;
+    mod create;
+    mod data;
+    mod formats;
+    mod hard_links;
+    mod identities;
+    mod inodes;
+    mod kernel;
+    mod lifecycle;
+    mod locks;
+    mod lookup;
+    mod mapped;
+    mod nameless;
+    mod open;
+    mod options;
+    mod privileges;
+    mod read_only;
+    mod readdir;
+    mod remove;
+    mod rename;
+    mod special;
+    mod statfs;
+    mod xattrs;
+}

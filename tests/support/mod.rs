@@ -1,0 +1,160 @@
+//! What the tests that mount share: fixtures, mounts that clean up after themselves, other identities, snapshots.
+//!
+//! Environment:
+//! - `LAMINA_TEST_BACKEND=kernel` mounts the kernel's overlay in place of lamina, which proves the expectations.
+//! - `LAMINA_TEST_DIR` is where scratch directories are made (default: the system's temporary directory). It must
+//!   take overlay uppers: ext4, xfs, btrfs or tmpfs.
+//! - `LAMINA_REQUIRE_ALL=1`, or `CI`: a test whose precondition is missing fails in place of skipping.
+//! - `LAMINA_TEST_WHO` is set by the tests that run the others again under another identity.
+#![allow(dead_code)]
+
+pub mod fixtures;
+pub mod guard;
+pub mod identity;
+pub mod snapshot;
+pub mod sys;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+pub use guard::{Backend, Mount, Setup};
+pub use identity::{Who, as_user, with_umask};
+pub use nix::errno::Errno;
+
+use fixtures::Powers;
+
+/// What a test cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Root of the first user namespace: other owners, devices, `trusted.` xattrs.
+    Root,
+    /// Root of any user namespace: permissions do not bind, mount(2) works.
+    Capabilities,
+    /// Something that the kernel's overlay does not have.
+    Lamina,
+    /// The kernel's overlay, beside lamina, in the `trusted.` namespace.
+    KernelOverlay,
+    /// Renaming merged directories, which the kernel's overlay refuses in the `user.` namespace.
+    Redirects,
+    /// Numbers of copies that stay, for which the kernel's overlay must open by file handle, which a user namespace
+    /// may not.
+    StableNumbers,
+}
+
+impl Need {
+    /// Why the need is not met, if it is not.
+    fn missing(self) -> Option<Missing> {
+        let who = Who::current();
+        match self {
+            Need::Root if Powers::detect() != Powers::Root => Some(who.lacks("needs root")),
+            Need::Capabilities if !nix::unistd::geteuid().is_root() => Some(who.lacks("needs capabilities")),
+            Need::Lamina if Backend::current() == Backend::Kernel => {
+                Some(Missing::ByDesign("the kernel's overlay does not have it"))
+            }
+            Need::KernelOverlay if Powers::detect() != Powers::Root => {
+                Some(who.lacks("mounting the kernel's overlay needs root"))
+            }
+            Need::KernelOverlay if !kernel_has("overlay") => {
+                Some(Missing::Precondition("this kernel has no overlay file system"))
+            }
+            Need::Redirects if Backend::current() == Backend::Kernel && who != Who::Root => {
+                Some(Missing::ByDesign("the kernel's overlay has no redirects under userxattr"))
+            }
+            Need::StableNumbers if Backend::current() == Backend::Kernel && who != Who::Root => {
+                Some(Missing::ByDesign("the kernel's overlay cannot open by file handle in a user namespace"))
+            }
+            _ => None,
+        }
+    }
+}
+
+enum Missing {
+    /// Another run of the same test covers it.
+    ByDesign(&'static str),
+    /// The machine lacks it.
+    Precondition(&'static str),
+}
+
+impl Who {
+    fn lacks(self, reason: &'static str) -> Missing {
+        match identity::rerun() {
+            Some(_) => Missing::ByDesign(reason),
+            None => Missing::Precondition(reason),
+        }
+    }
+}
+
+fn kernel_has(file_system: &str) -> bool {
+    let listed = || {
+        std::fs::read_to_string("/proc/filesystems")
+            .is_ok_and(|list| list.lines().any(|line| line.split_whitespace().last() == Some(file_system)))
+    };
+    // A module may have to be loaded; where there is no modprobe, the list decides.
+    listed()
+        || (std::process::Command::new("modprobe")
+            .arg(file_system)
+            .output()
+            .is_ok_and(|o| o.status.success())
+            && listed())
+}
+
+/// Where scratch directories are made.
+pub fn scratch() -> PathBuf {
+    std::env::var_os("LAMINA_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+/// Is the need met? If not, says so where it is seen though the test passes, or fails where everything is required.
+pub fn met(need: Need) -> bool {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    let (reason, may_skip) = match need.missing() {
+        None => return true,
+        Some(Missing::ByDesign(reason)) => (reason, true),
+        Some(Missing::Precondition(reason)) => (reason, !everything_required()),
+    };
+    assert!(may_skip, "{test}: {reason}, and everything is required here");
+    say(&format!("SKIPPED {test} ({}): {reason}", Who::current()));
+    false
+}
+
+pub fn everything_required() -> bool {
+    std::env::var_os("CI").is_some() || std::env::var_os("LAMINA_REQUIRE_ALL").is_some()
+}
+
+/// A line on the real standard error, which the test harness does not capture.
+pub fn say(line: &str) {
+    // A lost message is no reason to fail a test.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Leaves the test, visibly, where a need is not met.
+#[macro_export]
+macro_rules! needs {
+    ($($need:ident),+) => {
+        $(if !$crate::support::met($crate::support::Need::$need) { return; })+
+    };
+}
+
+/// The errno of a failure; succeeding is the test's failure.
+#[track_caller]
+pub fn errno<T: std::fmt::Debug, E: IntoErrno>(result: Result<T, E>) -> Errno {
+    match result {
+        Ok(value) => panic!("it succeeded: {value:?}"),
+        Err(error) => error.into_errno(),
+    }
+}
+
+pub trait IntoErrno {
+    fn into_errno(self) -> Errno;
+}
+
+impl IntoErrno for io::Error {
+    fn into_errno(self) -> Errno {
+        sys::errno(&self)
+    }
+}
+
+impl IntoErrno for Errno {
+    fn into_errno(self) -> Errno {
+        self
+    }
+}

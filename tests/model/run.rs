@@ -475,6 +475,7 @@ impl Runner {
             }
         }
         self.counts = kept;
+        self.forget_numbers();
     }
 
     fn unmount(&mut self) {
@@ -497,10 +498,16 @@ impl Runner {
     pub fn reopen(&mut self) -> Check {
         self.unmount();
         self.mount()?;
-        let stable =
-            |node: &Node| self.all_stable || matches!(node.kind(), FileKind::Regular | FileKind::Directory);
-        self.inos.retain(|id, _| self.model.is_live(*id) && stable(self.model.node(*id)));
+        self.forget_numbers();
         Ok(())
+    }
+
+    /// Where origins cannot be recorded, only regular files and directories keep their numbers when they are looked
+    /// up anew: `user.` attributes exist on nothing else.
+    fn forget_numbers(&mut self) {
+        let (model, all_stable) = (&self.model, self.all_stable);
+        let stable = |kind| all_stable || matches!(kind, FileKind::Regular | FileKind::Directory);
+        self.inos.retain(|id, _| model.is_live(*id) && stable(model.node(*id).kind()));
     }
 
     fn restack(&mut self) -> Check {

@@ -553,10 +553,11 @@ impl Runner {
     fn do_op(&mut self, op: &Op) -> Check {
         match op {
             Op::Mkdir { who, at, perm } => {
+                let perm = self.powers.perm(*perm, true);
                 let make = |run: &Self, dir, name: &[u8]| {
-                    run.overlay().mkdir(&caller(*who), Place { dir, name: Name::new(name).unwrap() }, *perm)
+                    run.overlay().mkdir(&caller(*who), Place { dir, name: Name::new(name).unwrap() }, perm)
                 };
-                self.make("mkdir", *who, at, Body::Dir(BTreeMap::new()), *perm, make)
+                self.make("mkdir", *who, at, Body::Dir(BTreeMap::new()), perm, make)
             }
             Op::Mkfifo { who, at, perm } => self.mknod(*who, at, Body::Fifo, SpecialKind::Fifo, *perm),
             Op::Mkfile { who, at, perm } => {
@@ -853,6 +854,7 @@ impl Runner {
     }
 
     fn mknod(&mut self, who: Who, at: &Spot, body: Body, kind: SpecialKind, perm: u32) -> Check {
+        let perm = self.powers.perm(perm, false);
         let make = |run: &Self, dir, name: &[u8]| {
             run.overlay().mknod(&caller(who), Place { dir, name: Name::new(name).unwrap() }, kind, perm)
         };
@@ -868,6 +870,7 @@ impl Runner {
         opening: Opening,
         existing: Existing,
     ) -> Check {
+        let perm = self.powers.perm(perm, false);
         let Some(at) = self.spot(at) else { return Ok(()) };
         self.say(format!("create {} {perm:o} {who:?} {access:?} {opening:?} {existing:?}", show_at(&at)));
         let old = self.model.child(at.dir, &at.name);

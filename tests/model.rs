@@ -66,7 +66,7 @@ fn any_case(powers: Powers, index: Index) -> impl Strategy<Value = Case> {
         let oci = behaviour.whiteouts == Whiteouts::Auto;
         (
             prop::collection::vec(any_layer(powers, oci), 1..4),
-            prop::collection::vec(any_op(powers), 1..50),
+            prop::collection::vec(any_op(powers), 1..60),
             prop::sample::select(&[Compare::EachStep, Compare::AtTheEnd][..]),
         )
             .prop_map(move |(layers, ops, compare)| Case {
@@ -100,7 +100,7 @@ fn run_steps(runner: &mut Runner, case: &Case) -> Result<(), String> {
 }
 
 /// Enough to meet each pair of operations; `PROPTEST_CASES` for more.
-const CASES: u32 = 200;
+const CASES: u32 = 400;
 
 fn check(index: Index, cases: u32) {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };

@@ -19,7 +19,7 @@ use nix::sys::time::TimeSpec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::tree::{Body, Id, Links, Model, Node, Path, ROOT};
+use super::tree::{Body, CAPABILITY, Id, Links, Model, Node, Path, ROOT};
 
 /// The names everything is made of: few, so that operations meet.
 pub const NAMES: [&[u8]; 5] = [b"a", b"b", b"c", b"dir", b"\xff e"];
@@ -74,6 +74,9 @@ pub enum Item {
 }
 
 pub type Entries = BTreeMap<usize, Item>;
+
+/// A file capability (cap_net_raw+ep) as the kernel stores it, version 2.
+pub const SOME_CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// A file's content: perhaps a hole, then bytes.
 #[derive(Debug, Clone, Copy)]
@@ -170,8 +173,12 @@ fn any_item(powers: Powers, oci: bool) -> impl Strategy<Value = Item> {
         &[WhiteoutForm::Device, WhiteoutForm::Xattr]
     };
     let leaf = prop_oneof![
-        5 => (any_meta(powers), any_data()).prop_map(move |(meta, data)| {
-            Item::File { meta: Meta { perm: powers.perm(meta.perm, false), ..meta }, data }
+        5 => (any_meta(powers), any_data(), prop::bool::weighted(0.2)).prop_map(move |(mut meta, data, capable)| {
+            meta.perm = powers.perm(meta.perm, false);
+            if capable && powers.root {
+                meta.xattrs.insert(CAPABILITY.to_vec(), SOME_CAPABILITY.to_vec());
+            }
+            Item::File { meta, data }
         }),
         1 => (any_meta(powers), "[a-z/.]{1,20}").prop_map(move |(meta, target)| {
             Item::Symlink { meta: Meta { perm: 0o777, ..plain(meta) }, target: target.into_bytes() }
@@ -276,7 +283,10 @@ impl Builder<'_> {
                 }
                 Item::Symlink { meta, target } => {
                     symlink(OsStr::from_bytes(target), &place).unwrap();
-                    set_owner_and_time(&place, meta, powers);
+                    if powers.root {
+                        lchown(&place, Some(meta.uid), Some(meta.gid)).unwrap();
+                    }
+                    set_time(&place, meta);
                 }
                 Item::Fifo { meta } => {
                     mknod(&place, SFlag::S_IFIFO, Mode::S_IRUSR, 0).unwrap();
@@ -314,20 +324,18 @@ fn on_disk(root: &FsPath, path: &Path) -> PathBuf {
 }
 
 fn set_meta(place: &FsPath, meta: &Meta, powers: Powers) {
-    for (name, value) in &meta.xattrs {
-        set_xattr(place, name, value);
-    }
+    // The owner first: a chown takes capabilities and suid away.
     if powers.root {
         lchown(place, Some(meta.uid), Some(meta.gid)).unwrap();
     }
     fs::set_permissions(place, fs::Permissions::from_mode(meta.perm)).unwrap();
-    set_owner_and_time(place, meta, powers);
+    for (name, value) in &meta.xattrs {
+        set_xattr(place, name, value);
+    }
+    set_time(place, meta);
 }
 
-fn set_owner_and_time(place: &FsPath, meta: &Meta, powers: Powers) {
-    if powers.root && place.is_symlink() {
-        lchown(place, Some(meta.uid), Some(meta.gid)).unwrap();
-    }
+fn set_time(place: &FsPath, meta: &Meta) {
     let time = TimeSpec::new(meta.mtime.sec, i64::from(meta.mtime.nsec));
     utimensat(nix::fcntl::AT_FDCWD, place, &time, &time, UtimensatFlags::NoFollowSymlink).unwrap();
 }

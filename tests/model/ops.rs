@@ -4,8 +4,8 @@ use lamina::overlay::{Access, Existing, FallocateMode, KillPriv, Listing, Rename
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::layers::{NAMES, Powers, any_id, any_perm, any_time};
-use super::tree::Who;
+use super::layers::{NAMES, Powers, SOME_CAPABILITY, any_id, any_perm, any_time};
+use super::tree::{CAPABILITY, Who};
 
 /// A place for a name.
 #[derive(Debug, Clone)]
@@ -171,10 +171,11 @@ pub enum Op {
     Restack,
 }
 
-fn any_spot() -> impl Strategy<Value = Spot> {
+/// Of ten places `taken` are ones that something is at.
+fn any_spot(taken: u32) -> impl Strategy<Value = Spot> {
     prop_oneof![
-        2 => any::<Index>().prop_map(Spot::Taken),
-        3 => (any::<Index>(), 0..NAMES.len()).prop_map(|(dir, name)| Spot::Any(dir, name)),
+        taken => any::<Index>().prop_map(Spot::Taken),
+        10 - taken => (any::<Index>(), 0..NAMES.len()).prop_map(|(dir, name)| Spot::Any(dir, name)),
     ]
 }
 
@@ -207,6 +208,7 @@ fn any_new_perm() -> impl Strategy<Value = u32> {
 fn any_xattr_name(powers: Powers) -> impl Strategy<Value = Vec<u8>> {
     let everyone: &[&[u8]] = &[b"user.a", b"user.b", b"user.overlay.opaque", b"user.fuseoverlayfs.opaque"];
     let root: &[&[u8]] = &[
+        CAPABILITY,
         b"user.a",
         b"trusted.t",
         b"trusted.overlay.opaque",
@@ -226,27 +228,27 @@ pub fn any_op(powers: Powers) -> impl Strategy<Value = Op> {
         FallocateMode::PUNCH_HOLE | FallocateMode::KEEP_SIZE,
     ];
     let making = prop_oneof![
-        3 => (any_who(powers), any_spot(), any_new_perm()).prop_map(|(who, at, perm)| Op::Mkdir { who, at, perm }),
+        3 => (any_who(powers), any_spot(2), any_new_perm()).prop_map(|(who, at, perm)| Op::Mkdir { who, at, perm }),
         4 => (
-            any_who(powers), any_spot(), any_new_perm(), any_access(), any_opening(powers),
+            any_who(powers), any_spot(2), any_new_perm(), any_access(), any_opening(powers),
             prop::sample::select(&[Existing::Open, Existing::Refuse][..]),
         )
             .prop_map(|(who, at, perm, access, opening, existing)| Op::Create {
                 who, at, perm, access, opening, existing,
             }),
-        1 => (any_who(powers), any_spot(), any_new_perm()).prop_map(|(who, at, perm)| Op::Mkfifo { who, at, perm }),
-        1 => (any_who(powers), any_spot(), any_new_perm()).prop_map(|(who, at, perm)| Op::Mkfile { who, at, perm }),
-        1 => (any_who(powers), any_spot(), "[a-z/.]{1,20}")
+        1 => (any_who(powers), any_spot(2), any_new_perm()).prop_map(|(who, at, perm)| Op::Mkfifo { who, at, perm }),
+        1 => (any_who(powers), any_spot(2), any_new_perm()).prop_map(|(who, at, perm)| Op::Mkfile { who, at, perm }),
+        1 => (any_who(powers), any_spot(2), "[a-z/.]{1,20}")
             .prop_map(|(who, at, target)| Op::Symlink { who, at, target: target.into_bytes() }),
-        2 => (pick(), any_spot()).prop_map(|(of, at)| Op::Link { of, at }),
+        2 => (pick(), any_spot(2)).prop_map(|(of, at)| Op::Link { of, at }),
         1 => (any_who(powers), pick(), any_new_perm()).prop_map(|(who, dir, perm)| Op::Tmpfile { who, dir, perm }),
-        1 => (pick(), any_spot()).prop_map(|(of, at)| Op::LinkHeld { of, at }),
+        1 => (pick(), any_spot(2)).prop_map(|(of, at)| Op::LinkHeld { of, at }),
     ];
     let naming = prop_oneof![
-        4 => any_spot().prop_map(|at| Op::Unlink { at }),
-        3 => any_spot().prop_map(|at| Op::Rmdir { at }),
+        4 => any_spot(9).prop_map(|at| Op::Unlink { at }),
+        3 => any_spot(9).prop_map(|at| Op::Rmdir { at }),
         8 => (
-            any_spot(), any_spot(),
+            any_spot(9), any_spot(4),
             prop::sample::select(
                 &[RenameMode::Replace, RenameMode::Replace, RenameMode::NoReplace, RenameMode::Exchange][..]
             ),
@@ -264,11 +266,15 @@ pub fn any_op(powers: Powers) -> impl Strategy<Value = Op> {
             pick(), any_xattr_name(powers), bytes(20),
             prop::sample::select(&[XattrMode::Set, XattrMode::Set, XattrMode::Create, XattrMode::Replace][..]),
         )
-            .prop_map(|(of, name, value, mode)| Op::SetXattr { of, name, value, mode }),
+            .prop_map(|(of, name, value, mode)| {
+                // The kernel refuses what is no capability.
+                let value = if name == CAPABILITY { SOME_CAPABILITY.to_vec() } else { value };
+                Op::SetXattr { of, name, value, mode }
+            }),
         1 => (pick(), any_xattr_name(powers)).prop_map(|(of, name)| Op::RemoveXattr { of, name }),
     ];
     let content = prop_oneof![
-        4 => (pick(), any_access(), any_opening(powers))
+        6 => (pick(), any_access(), any_opening(powers))
             .prop_map(|(of, access, opening)| Op::Open { of, access, opening }),
         3 => (pick(), 0u16..9000, 1u16..9000).prop_map(|(of, offset, len)| Op::Read { of, offset, len }),
         4 => (pick(), 0u16..9000, bytes(200), any_kill(powers))

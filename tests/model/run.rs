@@ -16,7 +16,7 @@ use super::layers::{Entries, Powers, build, merge, prune};
 use super::listing::{Batch, Seen};
 use super::ops::{Op, Opening, Spot};
 use super::snapshot::Snapshot;
-use super::tree::{Body, Id, Links, Model, Node, Path, ROOT, Refused, Rules, SUID, Who};
+use super::tree::{Body, CAPABILITY, Id, Links, Model, Node, Path, ROOT, Refused, Rules, SGID, SUID, Who};
 
 /// What was found wrong.
 pub type Check<T = ()> = Result<T, String>;
@@ -475,6 +475,7 @@ impl Runner {
             }
         }
         self.counts = kept;
+        self.forget_numbers();
     }
 
     fn unmount(&mut self) {
@@ -497,10 +498,16 @@ impl Runner {
     pub fn reopen(&mut self) -> Check {
         self.unmount();
         self.mount()?;
-        let stable =
-            |node: &Node| self.all_stable || matches!(node.kind(), FileKind::Regular | FileKind::Directory);
-        self.inos.retain(|id, _| self.model.is_live(*id) && stable(self.model.node(*id)));
+        self.forget_numbers();
         Ok(())
+    }
+
+    /// Where origins cannot be recorded, only regular files and directories keep their numbers when they are looked
+    /// up anew: `user.` attributes exist on nothing else.
+    fn forget_numbers(&mut self) {
+        let (model, all_stable) = (&self.model, self.all_stable);
+        let stable = |kind| all_stable || matches!(kind, FileKind::Regular | FileKind::Directory);
+        self.inos.retain(|id, _| model.is_live(*id) && stable(model.node(*id).kind()));
     }
 
     fn restack(&mut self) -> Check {
@@ -546,10 +553,11 @@ impl Runner {
     fn do_op(&mut self, op: &Op) -> Check {
         match op {
             Op::Mkdir { who, at, perm } => {
+                let perm = self.powers.perm(*perm, true);
                 let make = |run: &Self, dir, name: &[u8]| {
-                    run.overlay().mkdir(&caller(*who), Place { dir, name: Name::new(name).unwrap() }, *perm)
+                    run.overlay().mkdir(&caller(*who), Place { dir, name: Name::new(name).unwrap() }, perm)
                 };
-                self.make("mkdir", *who, at, Body::Dir(BTreeMap::new()), *perm, make)
+                self.make("mkdir", *who, at, Body::Dir(BTreeMap::new()), perm, make)
             }
             Op::Mkfifo { who, at, perm } => self.mknod(*who, at, Body::Fifo, SpecialKind::Fifo, *perm),
             Op::Mkfile { who, at, perm } => {
@@ -625,6 +633,7 @@ impl Runner {
                 let keeps = self.model.node(id).is_dir();
                 if !keeps {
                     self.model.kill_priv(id);
+                    self.model.kill_capability(id);
                 }
                 let object = self.model.node_mut(id);
                 object.uid = uid.unwrap_or(object.uid);
@@ -845,6 +854,7 @@ impl Runner {
     }
 
     fn mknod(&mut self, who: Who, at: &Spot, body: Body, kind: SpecialKind, perm: u32) -> Check {
+        let perm = self.powers.perm(perm, false);
         let make = |run: &Self, dir, name: &[u8]| {
             run.overlay().mknod(&caller(who), Place { dir, name: Name::new(name).unwrap() }, kind, perm)
         };
@@ -860,6 +870,7 @@ impl Runner {
         opening: Opening,
         existing: Existing,
     ) -> Check {
+        let perm = self.powers.perm(perm, false);
         let Some(at) = self.spot(at) else { return Ok(()) };
         self.say(format!("create {} {perm:o} {who:?} {access:?} {opening:?} {existing:?}", show_at(&at)));
         let old = self.model.child(at.dir, &at.name);
@@ -980,7 +991,7 @@ impl Runner {
         let attr = self.overlay().getattr(handle.node).map_err(context("getattr"))?;
         let object = self.model.node_mut(handle.id);
         let gone = object.perm & !attr.perm;
-        if gone & !(SUID | super::tree::SGID) == 0 {
+        if gone & !(SUID | SGID) == 0 {
             object.perm &= !gone;
         }
         self.check_attr(handle.id, &attr)
@@ -1064,11 +1075,15 @@ fn open_mode(access: Access, opening: Opening) -> OpenMode {
     OpenMode { access, truncate }
 }
 
-/// `user.` attributes are for regular files and directories; the kernel refuses others before it asks.
+/// `user.` attributes are for regular files and directories, capabilities for the former; the kernel refuses others before it asks.
 fn may_have(node: &Node, name: &[u8]) -> bool {
-    !name.starts_with(b"user.") || matches!(node.body, Body::File(_) | Body::Dir(_))
+    match node.body {
+        Body::File(_) => true,
+        Body::Dir(_) => name != CAPABILITY,
+        _ => !name.starts_with(b"user.") && name != CAPABILITY,
+    }
 }
 
 fn is_tested_xattr(name: &[u8]) -> bool {
-    name.starts_with(b"user.") || name.starts_with(b"trusted.")
+    name.starts_with(b"user.") || name.starts_with(b"trusted.") || name == CAPABILITY
 }

@@ -13,6 +13,7 @@ pub type Path = Vec<Vec<u8>>;
 pub const ROOT: Id = 0;
 pub const SUID: u32 = 0o4000;
 pub const SGID: u32 = 0o2000;
+pub const CAPABILITY: &[u8] = b"security.capability";
 
 #[derive(Debug, Clone)]
 pub enum Body {
@@ -286,6 +287,9 @@ impl Model {
         let target = self.child(to.0, to.1);
         let errors = self.rename_errors(source, target, mode);
         if !errors.is_empty() {
+            // The kernel's overlay may have copied the source up before it looked further.
+            self.touch_dir(from.0);
+            self.touch_dir(to.0);
             self.doubt(source);
             if let Some(target) = target {
                 self.doubt(target);
@@ -339,7 +343,12 @@ impl Model {
         errors
     }
 
-    /// What changing content does to suid and sgid.
+    /// What changing content does to file capabilities, whoever changes it.
+    pub fn kill_capability(&mut self, id: Id) {
+        self.node_mut(id).xattrs.remove(CAPABILITY);
+    }
+
+    /// What changing content does to suid and sgid, unless the caller is privileged.
     pub fn kill_priv(&mut self, id: Id) {
         let node = self.node_mut(id);
         if node.perm & 0o010 != 0 {
@@ -357,6 +366,7 @@ impl Model {
 
     /// The content, to be changed.
     pub fn change_data(&mut self, id: Id) -> &mut Vec<u8> {
+        self.kill_capability(id);
         let node = self.node_mut(id);
         node.mtime = None;
         match &mut node.body {
@@ -366,8 +376,8 @@ impl Model {
     }
 
     pub fn write(&mut self, id: Id, offset: usize, bytes: &[u8]) {
-        let data = self.change_data(id);
         if !bytes.is_empty() {
+            let data = self.change_data(id);
             let end = offset + bytes.len();
             data.resize(data.len().max(end), 0);
             data[offset..end].copy_from_slice(bytes);

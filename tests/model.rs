@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(missing_docs)]
 
+#[path = "model/check.rs"]
+mod check;
 #[path = "model/layers.rs"]
 mod layers;
 #[path = "model/listing.rs"]
@@ -16,6 +18,8 @@ mod ops;
 mod run;
 #[path = "model/snapshot.rs"]
 mod snapshot;
+#[path = "model/steps.rs"]
+mod steps;
 #[path = "model/tree.rs"]
 mod tree;
 
@@ -102,7 +106,7 @@ fn run_steps(runner: &mut Runner, case: &Case) -> Result<(), String> {
 /// Enough to meet each pair of operations; `PROPTEST_CASES` for more.
 const CASES: u32 = 400;
 
-fn check(index: Index, cases: u32) {
+fn compare(index: Index, cases: u32) {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = cases;
@@ -129,10 +133,10 @@ fn check(index: Index, cases: u32) {
 
 #[test]
 fn the_union_does_what_the_model_does() {
-    check(Index::Off, CASES);
+    compare(Index::Off, CASES);
 }
 
 #[test]
 fn the_union_with_an_index_does_what_the_model_does() {
-    check(Index::On, CASES / 2);
+    compare(Index::On, CASES / 2);
 }

@@ -9,8 +9,7 @@ use super::wire::{MAX_IO, OLDEST_ABI};
 use crate::config::Acl;
 
 /// Without these the adapter would answer wrongly. All are older than [`OLDEST_ABI`].
-const NEEDED: InitFlags = InitFlags::FUSE_ATOMIC_O_TRUNC
-    .union(InitFlags::FUSE_DONT_MASK)
+const NEEDED: InitFlags = InitFlags::FUSE_DONT_MASK
     .union(InitFlags::FUSE_BIG_WRITES)
     .union(InitFlags::FUSE_MAX_PAGES)
     .union(InitFlags::FUSE_NO_OPENDIR_SUPPORT)

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use super::copy_up::{Content, open_lower};
 use super::lookup::leaf;
-use super::node::{LeafNode, LeafState, Node, Source};
+use super::node::{LeafData, LeafNode, LeafState, Node, Source};
 use super::types::*;
 use super::{Overlay, lock};
 use crate::config::Durability;
@@ -28,6 +28,10 @@ pub struct Opened {
 }
 
 const SHARDS: usize = 16;
+
+/// A lower file up to this size, bytes, is copied up when it is opened for writing; a larger one when it is written.
+/// Opening may come before emptying it, of which we are not told, and then the copy would be for nothing.
+const EAGER_COPY: u64 = 1 << 20;
 
 /// All open files.
 #[derive(Debug)]
@@ -79,8 +83,13 @@ impl Overlay {
         let node = self.node(node)?;
         let file = regular(&node)?;
         let empties = matches!(mode.truncate, Truncate::Empty(_));
-        if mode.access.writes() || empties {
-            self.copy_up(&node, if empties { Content::Drop } else { Content::Keep })?;
+        if empties {
+            self.copy_up(&node, Content::Drop)?;
+        } else if mode.access.writes() {
+            self.stack.writable()?;
+            if self.leaf_attr(&file.read())?.size <= EAGER_COPY {
+                self.copy_up(&node, Content::Keep)?;
+            }
         }
         let version = file.version.load(Ordering::Acquire);
         let access = if empties && !mode.access.writes() { Access::ReadWrite } else { mode.access };
@@ -111,14 +120,15 @@ impl Overlay {
     /// Opens where a file's data is now. What is to be written is in the upper already.
     pub(super) fn open_data(&self, state: &LeafState, access: Access) -> Result<OwnedFd> {
         let (held, layer) = self.held_data(state)?;
-        let opened = match (&state.source, access.writes()) {
-            (Source::Lower(_), true) => return Err(Error::new("open for writing", Kind::ReadOnly)),
-            (_, true) => match held.open(libc::O_RDWR) {
+        // What has not been copied up is read only; whoever writes sees to a copy first.
+        let in_upper = !matches!(state.source, Source::Lower(_)) && matches!(state.data, LeafData::Here);
+        let opened = match access.writes() && in_upper {
+            true => match held.open(libc::O_RDWR) {
                 // Not readable for this process; writing is what was asked for.
                 Err(Errno::EACCES) => held.open(libc::O_WRONLY),
                 other => other,
             },
-            (_, false) => open_lower(&held),
+            false => open_lower(&held),
         };
         opened.op("open").in_layer(layer.id)
     }
@@ -143,10 +153,14 @@ impl Overlay {
         self.current(&*self.handles.get(handle)?)
     }
 
-    /// The file behind a handle, if it was opened for writing.
+    /// The file behind a handle, in the upper, if it was opened for writing.
     pub(super) fn writable_file(&self, handle: HandleId) -> Result<Option<Arc<OwnedFd>>> {
         let handle = self.handles.get(handle)?;
-        if handle.access.writes() { self.current(&handle).map(Some) } else { Ok(None) }
+        if !handle.access.writes() {
+            return Ok(None);
+        }
+        self.copy_up(&handle.node, Content::Keep)?;
+        self.current(&handle).map(Some)
     }
 
     fn for_writing(&self, handle: HandleId) -> Result<Arc<OwnedFd>> {

@@ -143,7 +143,9 @@ impl Model {
             let (path, id) = paths[at].clone();
             if let Body::Dir(entries) = &self.node(id).body {
                 paths.extend(
-                    entries.iter().map(|(name, child)| ([&path[..], &[name.clone()]].concat(), *child)),
+                    entries
+                        .iter()
+                        .map(|(name, child)| ([&path[..], std::slice::from_ref(name)].concat(), *child)),
                 );
             }
             at += 1;

@@ -47,6 +47,13 @@ impl Owner {
     }
 }
 
+/// Does truncating to the size a file has move its times?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Touch,
+    Keep,
+}
+
 impl Overlay {
     /// The attributes of a node.
     ///
@@ -149,8 +156,16 @@ impl Overlay {
             if file.kind != FileKind::Regular {
                 return Err(Error::new("truncate", Kind::Invalid("it is not a regular file")));
             }
+            let before = self.leaf_attr(&file.read())?.size;
             self.copy_up(node, if size == 0 { Content::Drop } else { Content::Keep })?;
-            self.truncate(node, handle, size, change.kill_priv)?;
+            // ftruncate(2) and O_TRUNC move the time of the last change even where the size stays; truncate(2) does
+            // not. The kernel tells them apart by the handle, but for O_TRUNC, which has none and is always to 0.
+            let times = match handle {
+                None if size == before && size > 0 => Times::Keep,
+                _ => Times::Touch,
+            };
+            self.truncate(node, handle, size, times)?;
+            self.kill_priv_of(node, change.kill_priv)?;
         } else {
             self.copy_up(node, Content::Keep)?;
         }
@@ -159,7 +174,7 @@ impl Overlay {
         self.apply(upper, held.at(), change)
     }
 
-    fn truncate(&self, node: &Arc<Node>, handle: Option<HandleId>, size: u64, kill: KillPriv) -> Result<()> {
+    fn truncate(&self, node: &Arc<Node>, handle: Option<HandleId>, size: u64, times: Times) -> Result<()> {
         let open = match handle {
             Some(handle) => self.writable_file(handle)?,
             None => None,
@@ -168,14 +183,17 @@ impl Overlay {
             Some(fd) => fd,
             None => Arc::new(self.open_data(&leaf(node)?.read(), Access::ReadWrite)?),
         };
-        // By path the time of the last change moves only with the size; where it moves anyway, the kernel says so.
-        match file::truncate_by_path(fd.as_fd(), size) {
-            Err(Errno::EACCES | Errno::ENOENT) => file::truncate(fd.as_fd(), size),
-            other => other,
+        match times {
+            Times::Touch => file::truncate(fd.as_fd(), size),
+            Times::Keep => file::truncate_by_path(fd.as_fd(), size),
         }
         .op("truncate")
-        .in_layer(LayerRef::Upper)?;
-        self.kill_priv(At::Fd(fd.as_fd()), kill)
+        .in_layer(LayerRef::Upper)
+    }
+
+    fn kill_priv_of(&self, node: &Arc<Node>, kill: KillPriv) -> Result<()> {
+        let state = leaf(node)?.read();
+        self.kill_priv(self.held(&state)?.0.at(), kill)
     }
 
     /// Takes suid and sgid bits away, as the kernel does for a caller who changes the content and may not keep them.

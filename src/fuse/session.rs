@@ -216,6 +216,8 @@ impl Worker<'_> {
             match invalidation {
                 // A negative offset leaves the data alone.
                 Invalidation::Attr(node) => note(self.notifier.inval_inode(INodeNo(node.0), -1, 0)),
+                // The pages of a directory are its listing.
+                Invalidation::Listing(node) => note(self.notifier.inval_inode(INodeNo(node.0), 0, 0)),
                 Invalidation::Entry(dir, name) => names.push((dir, name)),
             }
         }

@@ -47,6 +47,13 @@ impl Owner {
     }
 }
 
+/// Does truncating to the size a file has move its times?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Touch,
+    Keep,
+}
+
 impl Overlay {
     /// The attributes of a node.
     ///
@@ -149,8 +156,16 @@ impl Overlay {
             if file.kind != FileKind::Regular {
                 return Err(Error::new("truncate", Kind::Invalid("it is not a regular file")));
             }
+            let before = self.leaf_attr(&file.read())?.size;
             self.copy_up(node, if size == 0 { Content::Drop } else { Content::Keep })?;
-            self.truncate(node, handle, size, change.kill_priv)?;
+            // ftruncate(2) and O_TRUNC move the time of the last change even where the size stays; truncate(2) does
+            // not. The kernel tells them apart by the handle, but for O_TRUNC, which has none and is always to 0.
+            let times = match handle {
+                None if size == before && size > 0 => Times::Keep,
+                _ => Times::Touch,
+            };
+            self.truncate(node, handle, size, times)?;
+            self.kill_priv_of(node, change.kill_priv)?;
         } else {
             self.copy_up(node, Content::Keep)?;
         }
@@ -159,7 +174,7 @@ impl Overlay {
         self.apply(upper, held.at(), change)
     }
 
-    fn truncate(&self, node: &Arc<Node>, handle: Option<HandleId>, size: u64, kill: KillPriv) -> Result<()> {
+    fn truncate(&self, node: &Arc<Node>, handle: Option<HandleId>, size: u64, times: Times) -> Result<()> {
         let open = match handle {
             Some(handle) => self.writable_file(handle)?,
             None => None,
@@ -168,17 +183,27 @@ impl Overlay {
             Some(fd) => fd,
             None => Arc::new(self.open_data(&leaf(node)?.read(), Access::ReadWrite)?),
         };
-        file::truncate(fd.as_fd(), size).op("truncate").in_layer(LayerRef::Upper)?;
-        self.kill_priv(At::Fd(fd.as_fd()), kill)
+        match times {
+            Times::Touch => file::truncate(fd.as_fd(), size),
+            Times::Keep => file::truncate_by_path(fd.as_fd(), size),
+        }
+        .op("truncate")
+        .in_layer(LayerRef::Upper)
+    }
+
+    fn kill_priv_of(&self, node: &Arc<Node>, kill: KillPriv) -> Result<()> {
+        let state = leaf(node)?.read();
+        self.kill_priv(self.held(&state)?.0.at(), kill)
     }
 
     /// Takes suid and sgid bits away, as the kernel does for a caller who changes the content and may not keep them.
     /// (File capabilities went when the upper's file system saw the change.)
     pub(super) fn kill_priv(&self, at: At<'_>, kill: KillPriv) -> Result<()> {
-        let (KillPriv::Kill, Ok(upper)) = (kill, self.stack.writable()) else { return Ok(()) };
+        let (KillPriv::Kill { gid }, Ok(upper)) = (kill, self.stack.writable()) else { return Ok(()) };
         let stat = upper.layer.stat(at)?;
         let perm = stat.mode & 0o7777;
-        let kept = without_privilege(perm);
+        let (_, group) = self.ownership.shown(stat.uid, stat.gid);
+        let kept = without_privilege(perm, gid == group);
         if kept == perm || !stat.is_regular() {
             return Ok(());
         }
@@ -195,8 +220,8 @@ impl Overlay {
                 let stat = upper.layer.stat(at)?;
                 let now = Owner::of(&stat);
                 let mut perm = now.perm;
-                if (uid.is_some() || gid.is_some()) && change.kill_priv == KillPriv::Kill && !stat.is_dir() {
-                    perm = without_privilege(perm);
+                if (uid.is_some() || gid.is_some()) && change.kill_priv != KillPriv::Keep && !stat.is_dir() {
+                    perm = without_privilege(perm, true);
                 }
                 let owner = Owner {
                     uid: uid.unwrap_or(now.uid),
@@ -317,10 +342,10 @@ impl Overlay {
     }
 }
 
-/// The permission bits that remain when content changes without CAP_FSETID: suid goes, sgid goes where the group may
-/// execute (elsewhere it means mandatory locking, or nothing).
-fn without_privilege(perm: u32) -> u32 {
-    let sgid = if perm & libc::S_IXGRP != 0 { libc::S_ISGID } else { 0 };
+/// The permission bits that remain when content changes without CAP_FSETID: suid goes; sgid goes where the group may
+/// execute, and where the caller is not of the group.
+fn without_privilege(perm: u32, in_group: bool) -> u32 {
+    let sgid = if perm & libc::S_IXGRP != 0 || !in_group { libc::S_ISGID } else { 0 };
     perm & !(libc::S_ISUID | sgid)
 }
 
@@ -343,17 +368,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suid_goes_and_sgid_goes_where_the_group_may_execute() {
-        for (perm, left) in [
-            (0o755, 0o755),
-            (0o4755, 0o755),
-            (0o2755, 0o755),
-            (0o2745, 0o2745),
-            (0o6711, 0o711),
-            (0o1777, 0o1777),
-            (0o4644, 0o644),
+    fn suid_goes_and_sgid_goes_where_it_means_anything() {
+        for (perm, in_group, left) in [
+            (0o755, true, 0o755),
+            (0o4755, true, 0o755),
+            (0o2755, true, 0o755),
+            (0o2745, true, 0o2745),
+            (0o2745, false, 0o745),
+            (0o6711, true, 0o711),
+            (0o1777, false, 0o1777),
+            (0o4644, true, 0o644),
         ] {
-            assert_eq!(without_privilege(perm), left, "{perm:o}");
+            assert_eq!(without_privilege(perm, in_group), left, "{perm:o}");
         }
     }
 }

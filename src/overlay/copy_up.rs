@@ -328,6 +328,9 @@ impl Overlay {
             staged.publish(target.fd.as_fd(), place.name.as_name(), RenameFlag::NoReplace)?;
             restored.apply();
             state.source = Source::Upper;
+            if number.is_some() {
+                self.invalidate(Invalidation::Listing(place.dir.id));
+            }
             settle(file, &mut state, number);
             self.invalidate(Invalidation::Attr(node.id));
             return Ok(());

@@ -30,8 +30,9 @@ pub struct Opened {
 const SHARDS: usize = 16;
 
 /// A lower file up to this size, bytes, is copied up when it is opened for writing; a larger one when it is written.
-/// Opening may come before emptying it, of which we are not told, and then the copy would be for nothing.
-const EAGER_COPY: u64 = 1 << 20;
+/// Opening may come before emptying it, of which we are not told, and then the copy would be for nothing. So much is
+/// copied in a few milliseconds.
+const EAGER_COPY: u64 = 16 << 20;
 
 /// All open files.
 #[derive(Debug)]

@@ -356,7 +356,7 @@ impl Overlay {
         depth.0 == 0 && self.stack.upper().is_some()
     }
 
-    fn known_link(&self, key: &InodeKey) -> Option<Arc<Node>> {
+    pub(super) fn known_link(&self, key: &InodeKey) -> Option<Arc<Node>> {
         lock(&self.hard_links)
             .get(key)
             .and_then(Weak::upgrade)

@@ -54,6 +54,12 @@ pub struct Overlay {
     complained: Mutex<HashSet<RelPath>>,
 }
 
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        self.nodes.clear();
+    }
+}
+
 /// What of the configuration is asked for later.
 #[derive(Debug, Clone, Copy)]
 struct Options {

@@ -306,6 +306,16 @@ impl Table {
         self.shard(id).remove(&id.0);
     }
 
+    /// Lets go of all nodes. They hold their parents, and these hold them: neither would go by itself.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let nodes = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            for dir in nodes.values().filter_map(|node| node.as_dir()) {
+                dir.lock().children.clear();
+            }
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }

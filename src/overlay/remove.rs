@@ -10,6 +10,7 @@ use super::lock;
 use super::lookup::directory;
 use super::node::{DirNode, DirState, LeafNode, Node, Source};
 use super::types::{Invalidation, Place};
+use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::WhiteoutForm;
 use crate::path::Name;
@@ -59,6 +60,12 @@ impl Overlay {
         let parent = self.node(at.dir)?;
         let dir = directory(&parent)?;
         let target = self.upper_dir(&parent)?;
+        if self.options.index == Index::On {
+            let found = self.child(&parent, dir, &mut dir.lock(), at.name)?;
+            if let Some((child, _)) = found {
+                self.index_up(&child)?;
+            }
+        }
         let mut names = dir.lock();
         let Some((child, _)) = self.child(&parent, dir, &mut names, at.name)? else {
             return Err(Error::new("unlink", Kind::NotFound).at(at.name.as_bytes()));

@@ -16,7 +16,7 @@ use std::sync::{Arc, MutexGuard};
 use super::copy_up::{Content, UpperDir};
 use super::listing::Listed;
 use super::lookup::directory;
-use super::node::{Body, DirNode, DirState, LeafState, Node, NodePlace, Source};
+use super::node::{Body, DirNode, DirState, InodeKey, LeafState, Node, NodePlace, Source};
 use super::remove::{InUpper, forget_name, note_name, note_oci, what_is};
 use super::types::{Invalidation, Place, RenameMode};
 use super::{Overlay, lock};
@@ -160,6 +160,13 @@ impl Overlay {
         }
         upper.check_new_name(to.name)?;
         self.check_movable(source)?;
+        if let (RenameMode::Replace, Some(target)) = (mode, target) {
+            // Before anything is copied up for nothing.
+            if let Some(dir) = target.as_dir() {
+                self.check_empty(target, dir, &mut dir.lock(), to.name)?;
+            }
+            self.index_up(target)?;
+        }
         if let (RenameMode::Exchange, Some(target)) = (mode, target) {
             upper.check_new_name(from.name)?;
             self.check_movable(target)?;
@@ -220,6 +227,13 @@ impl Overlay {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Copies a name's file up before the name goes, where the copy has to count the names that are left.
+    pub(super) fn index_up(&self, node: &Arc<Node>) -> Result<()> {
+        let in_index =
+            node.as_leaf().is_some_and(|file| matches!(file.read().link_key, Some(InodeKey::Indexed(_))));
+        if in_index { self.copy_up(node, Content::Keep) } else { Ok(()) }
     }
 
     fn bring_up(&self, node: &Arc<Node>) -> Result<()> {
@@ -315,6 +329,7 @@ impl Overlay {
         note_name(locked.to(), to.name, source);
         replace_place(source, source_leaf.as_deref_mut(), from, to);
         self.recount(from, to);
+        self.parent_changed(source, from, to);
         if hides && upper.whiteout_form == WhiteoutForm::OciFile {
             note_oci(from.dir()?, from.name);
         }
@@ -440,6 +455,8 @@ impl Overlay {
         locked.to().children.insert(to.name.to_owned(), Arc::clone(source));
         replace_place(source, source_leaf.as_deref_mut(), from, to);
         replace_place(target, target_leaf.as_deref_mut(), to, from);
+        self.parent_changed(source, from, to);
+        self.parent_changed(target, from, to);
         // What is listed may be of another type now.
         for (state, name) in [(&mut locked.from as &mut DirState, from.name)] {
             if let Some(names) = &mut state.names {
@@ -447,6 +464,13 @@ impl Overlay {
             }
         }
         Ok(())
+    }
+
+    /// A directory that moved to another parent lists another number for `..`.
+    fn parent_changed(&self, node: &Node, from: &End<'_>, to: &End<'_>) {
+        if node.as_dir().is_some() && !Arc::ptr_eq(&from.node, &to.node) {
+            self.invalidate(Invalidation::Listing(node.id));
+        }
     }
 
     /// A child has moved from one directory to another, and with it what it counts for.

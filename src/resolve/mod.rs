@@ -330,7 +330,9 @@ impl<'a> Resolver<'a> {
     /// Goes on below `depth` where a redirect says.
     fn follow(&mut self, depth: Depth, redirect: Option<Redirect>) {
         if self.redirects == Redirects::Refuse {
-            self.refused = redirect.is_some();
+            // Where nothing is left to merge with, it means nothing (as in the kernel's overlay).
+            let more = matches!(self.cursor, Cursor::Parts { next, .. } if next < self.parent.len());
+            self.refused = more && redirect.is_some();
             return;
         }
         let below = Depth(depth.0 + 1);

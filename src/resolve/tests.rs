@@ -124,6 +124,7 @@ fn redirects_lead_the_layers_below() {
     let refused = resolve(&[&["x=d>y"], &["y=d", "x=d"]], 0, Redirects::Refuse, "x");
     assert!(refused.contains("redirect_dir=nofollow"), "{refused}");
     assert_eq!(resolve(&[&["x=d"], &["x=d"]], 0, Redirects::Refuse, "x"), "dir 0:x 1:x");
+    assert_eq!(resolve(&[&["x=d"], &["x=d>y"]], 0, Redirects::Refuse, "x"), "dir 0:x 1:x");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
-use super::{SysResult, retry};
+use super::{SysResult, retry, with_cstr};
 
 /// pread(2).
 pub fn read_at(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> SysResult<usize> {
@@ -53,6 +53,17 @@ pub fn truncate(fd: BorrowedFd<'_>, size: u64) -> SysResult<()> {
     let size = to_off(size)?;
     // SAFETY: the descriptor is borrowed for the call.
     retry(|| Errno::result(unsafe { libc::ftruncate(fd.as_raw_fd(), size) })).map(drop)
+}
+
+/// truncate(2) of an open file, through /proc. Unlike ftruncate(2) it leaves the times alone where the size is as it
+/// was.
+pub fn truncate_by_path(fd: BorrowedFd<'_>, size: u64) -> SysResult<()> {
+    let size = to_off(size)?;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    // SAFETY: `path` is a C string.
+    retry(|| {
+        with_cstr(path.as_bytes(), |path| Errno::result(unsafe { libc::truncate(path, size) }))?.map(drop)
+    })
 }
 
 /// fallocate(2).

@@ -183,9 +183,12 @@ fn any_access() -> impl Strategy<Value = Access> {
     prop::sample::select(&[Access::Read, Access::Write, Access::ReadWrite][..])
 }
 
+/// A caller who is of no file's group.
+pub const KILL: KillPriv = KillPriv::Kill { gid: u32::MAX };
+
 fn any_kill(powers: Powers) -> impl Strategy<Value = KillPriv> {
     // Only the privileged can change a file and leave its suid bit.
-    prop::sample::select(if powers.root { &[KillPriv::Keep, KillPriv::Kill][..] } else { &[KillPriv::Kill] })
+    prop::sample::select(if powers.root { &[KillPriv::Keep, KILL][..] } else { &[KILL] })
 }
 
 fn any_opening(powers: Powers) -> impl Strategy<Value = Opening> {

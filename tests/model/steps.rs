@@ -7,7 +7,7 @@ use lamina::overlay::*;
 use lamina::path::Name;
 use nix::errno::Errno;
 
-use super::ops::{Op, Opening, Spot};
+use super::ops::{KILL, Op, Opening, Spot};
 use super::run::{At, Check, Handle, Runner, context, ensure, name, show, show_at};
 use super::tree::{Body, CAPABILITY, Id, Node, Refused, SGID, SUID, Who};
 
@@ -128,7 +128,7 @@ impl Runner {
                 let object = self.model.node_mut(id);
                 object.uid = uid.unwrap_or(object.uid);
                 object.gid = gid.unwrap_or(object.gid);
-                let kill_priv = if keeps { KillPriv::Keep } else { KillPriv::Kill };
+                let kill_priv = if keeps { KillPriv::Keep } else { KILL };
                 self.setattr(
                     id,
                     node,
@@ -237,7 +237,7 @@ impl Runner {
                 let written = written.map_err(context("write"))?;
                 ensure!(written == data.len(), "wrote {written} of {} bytes", data.len());
                 self.model.write(handle.id, usize::from(*offset), data);
-                if *kill == KillPriv::Kill && !data.is_empty() {
+                if *kill == KILL && !data.is_empty() {
                     self.model.kill_priv(handle.id);
                 } else if data.is_empty() {
                     // Nothing written changes nothing; whether the bits go is not said anywhere.
@@ -248,7 +248,7 @@ impl Runner {
             Op::TruncateHeld { of, size } => {
                 let Some(handle) = self.pick_handle(of, Handle::writes) else { return Ok(()) };
                 self.say(format!("ftruncate {size} {handle:?}"));
-                self.truncate(handle.id, handle.node, Some(handle.handle), *size, KillPriv::Kill)
+                self.truncate(handle.id, handle.node, Some(handle.handle), *size, KILL)
             }
             Op::ChmodHeld { of, perm } => {
                 let Some(handle) = self.pick_handle(of, |_| true) else { return Ok(()) };
@@ -397,7 +397,7 @@ impl Runner {
         }
         if let Opening::Empty(kill) = opening {
             self.model.change_data(id).clear();
-            if kill == KillPriv::Kill {
+            if kill != KillPriv::Keep {
                 self.model.kill_priv(id);
             }
         }
@@ -465,7 +465,7 @@ impl Runner {
     ) -> Check {
         self.copy_up(id);
         self.model.change_data(id).resize(usize::from(size), 0);
-        if kill_priv == KillPriv::Kill {
+        if kill_priv != KillPriv::Keep {
             self.model.kill_priv(id);
         }
         self.setattr(

@@ -352,11 +352,8 @@ impl Model {
 
     /// What changing content does to suid and sgid, unless the caller is privileged.
     pub fn kill_priv(&mut self, id: Id) {
-        let node = self.node_mut(id);
-        if node.perm & 0o010 != 0 {
-            node.perm &= !SGID;
-        }
-        node.perm &= !SUID;
+        // The caller is of no file's group, so sgid goes wherever it is.
+        self.node_mut(id).perm &= !(SUID | SGID);
     }
 
     pub fn data(&self, id: Id) -> &[u8] {

@@ -41,7 +41,7 @@ impl Header {
     /// Does the caller lose suid and sgid bits by changing a file, where the request itself does not say it? The
     /// kernel asks for CAP_FSETID, which a request does not tell; root is who has it.
     pub fn kill_priv(&self) -> KillPriv {
-        if self.uid == 0 { KillPriv::Keep } else { KillPriv::Kill }
+        if self.uid == 0 { KillPriv::Keep } else { KillPriv::Kill { gid: self.gid } }
     }
 
     /// Does the caller see `trusted.` attributes? The kernel filters lists of its own file systems by CAP_SYS_ADMIN,
@@ -240,7 +240,7 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
         // Their arguments name a handle at most, and attributes are those of the node either way.
         opcode::GETATTR => Body::Getattr,
         opcode::STATX => Body::Statx,
-        opcode::SETATTR => setattr(&args.take()?)?,
+        opcode::SETATTR => setattr(header, &args.take()?)?,
         opcode::READLINK => Body::Readlink,
         opcode::SYMLINK => Body::Symlink { name: args.name()?, target: args.string()? },
         opcode::MKNOD => {
@@ -272,7 +272,7 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
         }
         opcode::OPEN => {
             let arg = args.take::<abi::OpenIn>()?;
-            Body::Open { mode: open_mode(arg.flags, arg.open_flags) }
+            Body::Open { mode: open_mode(header, arg.flags, arg.open_flags) }
         }
         opcode::CREATE => {
             let arg = args.take::<abi::CreateIn>()?;
@@ -280,7 +280,7 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
                 name: args.name()?,
                 perm: permissions(arg.mode),
                 umask: arg.umask,
-                mode: open_mode(arg.flags, arg.open_flags),
+                mode: open_mode(header, arg.flags, arg.open_flags),
                 existing: match has(arg.flags, libc::O_EXCL as u32) {
                     true => Existing::Refuse,
                     false => Existing::Open,
@@ -296,7 +296,7 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
             let arg = args.take::<abi::ReadIn>()?;
             Body::Read { handle: HandleId(arg.fh), offset: offset(arg.offset)?, size: arg.size }
         }
-        opcode::WRITE => write(&mut args)?,
+        opcode::WRITE => write(header, &mut args)?,
         opcode::STATFS => Body::Statfs,
         opcode::RELEASE => Body::Release { handle: HandleId(args.take::<abi::ReleaseIn>()?.fh) },
         opcode::FSYNC => {
@@ -399,8 +399,8 @@ fn offset(raw: u64) -> Result<u64, Kind> {
     if i64::try_from(raw).is_ok() { Ok(raw) } else { Err(Kind::Invalid("an offset beyond 2^63")) }
 }
 
-fn kill(flags: u32, bit: u32) -> KillPriv {
-    if has(flags, bit) { KillPriv::Kill } else { KillPriv::Keep }
+fn kill(header: &abi::InHeader, flags: u32, bit: u32) -> KillPriv {
+    if has(flags, bit) { KillPriv::Kill { gid: header.gid } } else { KillPriv::Keep }
 }
 
 fn room(size: u32) -> Room {
@@ -420,9 +420,9 @@ fn access(flags: u32) -> Access {
     }
 }
 
-fn open_mode(flags: u32, open_flags: u32) -> OpenMode {
+fn open_mode(header: &abi::InHeader, flags: u32, open_flags: u32) -> OpenMode {
     let truncate = match has(flags, libc::O_TRUNC as u32) {
-        true => Truncate::Empty(kill(open_flags, flag::OPEN_KILL_SUIDGID)),
+        true => Truncate::Empty(kill(header, open_flags, flag::OPEN_KILL_SUIDGID)),
         false => Truncate::Keep,
     };
     OpenMode { access: access(flags), truncate }
@@ -444,7 +444,7 @@ fn special_kind(mode: u32, rdev: u32) -> Result<SpecialKind, Kind> {
     }
 }
 
-fn setattr<'a>(arg: &abi::SetattrIn) -> Result<Body<'a>, Kind> {
+fn setattr<'a>(header: &abi::InHeader, arg: &abi::SetattrIn) -> Result<Body<'a>, Kind> {
     let given = |bit: u32| has(arg.valid, bit);
     let time = |set: u32, now: u32, sec: u64, nsec: u32| -> Result<Option<TimeChange>, Kind> {
         if given(now) {
@@ -466,7 +466,7 @@ fn setattr<'a>(arg: &abi::SetattrIn) -> Result<Body<'a>, Kind> {
         size: if given(flag::FATTR_SIZE) { Some(offset(arg.size)?) } else { None },
         atime: time(flag::FATTR_ATIME, flag::FATTR_ATIME_NOW, arg.atime, arg.atimensec)?,
         mtime: time(flag::FATTR_MTIME, flag::FATTR_MTIME_NOW, arg.mtime, arg.mtimensec)?,
-        kill_priv: kill(arg.valid, flag::FATTR_KILL_SUIDGID),
+        kill_priv: kill(header, arg.valid, flag::FATTR_KILL_SUIDGID),
     };
     Ok(Body::Setattr { handle: given(flag::FATTR_FH).then_some(HandleId(arg.fh)), change })
 }
@@ -484,7 +484,7 @@ fn rename<'a>(args: &mut Args<'a>, new_dir: u64, flags: u32) -> Result<Body<'a>,
     Ok(Body::Rename { name: args.name()?, new_dir: NodeId(new_dir), new_name: args.name()?, mode })
 }
 
-fn write<'a>(args: &mut Args<'a>) -> Result<Body<'a>, Kind> {
+fn write<'a>(header: &abi::InHeader, args: &mut Args<'a>) -> Result<Body<'a>, Kind> {
     let arg = args.take::<abi::WriteIn>()?;
     let size = usize::try_from(arg.size).map_err(|_| Kind::Protocol("its size is absurd"))?;
     offset(arg.offset.checked_add(u64::from(arg.size)).ok_or(Kind::Invalid("an offset beyond 2^63"))?)?;
@@ -492,7 +492,7 @@ fn write<'a>(args: &mut Args<'a>) -> Result<Body<'a>, Kind> {
         handle: HandleId(arg.fh),
         offset: arg.offset,
         data: args.bytes(size)?,
-        kill: kill(arg.write_flags, flag::WRITE_KILL_SUIDGID),
+        kill: kill(header, arg.write_flags, flag::WRITE_KILL_SUIDGID),
         cause: match has(arg.write_flags, flag::WRITE_CACHE) {
             true => WriteCause::PageCache,
             false => WriteCause::Caller,

@@ -138,8 +138,7 @@ pub enum Whiteouts {
 pub enum Durability {
     /// A copied-up file is synced before its rename; fsync of callers is passed on.
     SyncCopyUp,
-    /// fsync of callers is passed on, copies are not synced (`fsync=0` of fuse-overlayfs syncs nothing: `Volatile`
-    /// without its mark).
+    /// Nothing is synced (`fsync=0` of fuse-overlayfs).
     None,
     /// Nothing is synced, and the work directory is marked so that a crash is noticed (`volatile`).
     Volatile,

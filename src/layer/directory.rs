@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::found::{Found, FoundDir, FoundLeaf};
-use crate::config::StatOverride;
+use crate::config::{Namespace, StatOverride};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{
     FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, Metacopy, OCI_OPAQUE, OciName, OpaqueMark, RecordedType,
-    Redirect, StatRecord, XattrRules, override_xattrs_read,
+    Redirect, StatRecord, XattrRules, literal_xattr, override_xattrs_read,
 };
 use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::fs::{At, Stat};
@@ -183,10 +183,10 @@ impl Layer {
         name: Name<'_>,
     ) -> Result<Found> {
         let deleted_by_name = oci.is_some_and(|oci| oci.whiteouts.contains(name.as_bytes()));
-        if self.rules.oci && !matches!(OciName::of(name), OciName::Plain(_)) {
+        let at = At::Name(dir, name);
+        if !matches!(self.oci_meaning(dir, name)?, OciName::Plain(_)) {
             return Ok(Found::Absent);
         }
-        let at = At::Name(dir, name);
         let stat = match fs::stat(at) {
             Ok(stat) => stat,
             // A layer whose file system takes only shorter names cannot hold a longer one.
@@ -267,11 +267,31 @@ impl Layer {
         self.read_dir_marks(at, stat).at("").in_layer(self.id)
     }
 
+    /// What a name means here: `.wh.` names are whiteouts where that is the rule, if they are regular files and not
+    /// marked as ordinary names. Names that AUFS keeps for itself may be directories, too.
+    fn oci_meaning<'n>(&self, dir: BorrowedFd<'_>, name: Name<'n>) -> Result<OciName<'n>> {
+        let meaning = OciName::of(name);
+        if !self.rules.oci || matches!(meaning, OciName::Plain(_)) {
+            return Ok(OciName::Plain(name));
+        }
+        let at = At::Name(dir, name);
+        let marks = match fs::stat(at) {
+            Ok(stat) => stat.is_regular() || (stat.is_dir() && meaning == OciName::AufsMeta),
+            Err(Errno::ENOENT) => false,
+            Err(errno) => return Err(Error::new("look up", errno)),
+        };
+        let literal = |namespace: &Namespace| xattr::get(at, literal_xattr(*namespace).to_bytes()).is_ok();
+        if !marks || self.rules.markers.namespaces().iter().any(literal) {
+            return Ok(OciName::Plain(name));
+        }
+        Ok(meaning)
+    }
+
     fn has_oci_opaque(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<bool> {
         let fd = fs::open_at(dir, name, libc::O_PATH | libc::O_DIRECTORY, 0).op("open directory")?;
         let Ok(mark) = Name::new(OCI_OPAQUE) else { return Ok(false) };
         match fs::stat(At::Name(fd.as_fd(), mark)) {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(self.oci_meaning(fd.as_fd(), mark)? == OciName::Opaque),
             Err(Errno::ENOENT) => Ok(false),
             // A directory whose content this user may not reach is not opaque by a name nobody can see.
             Err(Errno::EACCES) => Ok(false),
@@ -317,7 +337,7 @@ impl Layer {
         let mut marks = OciMarks::default();
         self.for_each_raw(dir, |entry| {
             if let Ok(name) = Name::new(entry.name)
-                && let OciName::Whiteout(target) = OciName::of(name)
+                && let OciName::Whiteout(target) = self.oci_meaning(dir, name)?
             {
                 marks.whiteouts.insert(target.to_owned());
             }
@@ -335,15 +355,13 @@ impl Layer {
     ) -> Result<()> {
         self.for_each_raw(dir, |entry| {
             let Ok(name) = Name::new(entry.name) else { return Ok(()) };
-            if self.rules.oci {
-                match OciName::of(name) {
-                    OciName::Plain(_) => {}
-                    OciName::Whiteout(target) => {
-                        each(Listed { name: target, kind: 0, whiteout: true });
-                        return Ok(());
-                    }
-                    OciName::Opaque | OciName::AufsMeta | OciName::Invalid => return Ok(()),
+            match self.oci_meaning(dir, name)? {
+                OciName::Plain(_) => {}
+                OciName::Whiteout(target) => {
+                    each(Listed { name: target, kind: 0, whiteout: true });
+                    return Ok(());
                 }
+                OciName::Opaque | OciName::AufsMeta | OciName::Invalid => return Ok(()),
             }
             let whiteout = match entry.kind {
                 libc::DT_CHR | libc::DT_UNKNOWN => self.is_whiteout(At::Name(dir, name), xwhiteouts)?,

@@ -14,7 +14,7 @@ use super::directory::{Layer, LayerRules};
 use super::staged::Staged;
 use crate::config::{Durability, Index, Namespace, UpperSpec, Whiteouts};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
-use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, oci_whiteout};
+use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, YES, literal_xattr, oci_whiteout};
 use crate::path::{Name, NameBuf};
 use crate::sys::fs::{self, At, RenameFlag};
 use crate::sys::xattr::{self, SetMode};
@@ -403,15 +403,33 @@ impl Upper {
         }
     }
 
-    /// May a caller make this name? Not one that would be read as a whiteout.
+    /// May a caller make this name? Where whiteouts are `.wh.` files, not one that would be read as one, nor one that is
+    /// too long to be deleted.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] and [`Kind::NameTooLong`].
     pub fn check_new_name(&self, name: Name<'_>) -> Result<()> {
-        if self.layer.rules.oci {
+        let marks = self.whiteout_form == WhiteoutForm::OciFile;
+        if self.layer.rules.oci && (marks || self.namespace().is_none()) {
             OciName::check_ordinary(name).map_err(|kind| Error::new("make", kind).at(name.as_bytes()))?;
-            if self.whiteout_form == WhiteoutForm::OciFile {
-                oci_whiteout(name).map_err(|kind| Error::new("make", kind).at(name.as_bytes()))?;
-            }
+        }
+        if marks {
+            oci_whiteout(name).map_err(|kind| Error::new("make", kind).at(name.as_bytes()))?;
         }
         Ok(())
+    }
+
+    /// Marks an object that is about to get this name, if it would be read as a whiteout otherwise.
+    pub fn keep_literal(&self, at: At<'_>, name: Name<'_>) -> Result<()> {
+        if !self.layer.rules.oci || matches!(OciName::of(name), OciName::Plain(_)) {
+            return Ok(());
+        }
+        let Some(namespace) = self.namespace() else { return Ok(()) };
+        match xattr::set(at, literal_xattr(namespace).to_bytes(), YES, SetMode::Any) {
+            // What takes no `user.` attribute is no whiteout, whatever it is called.
+            Ok(()) | Err(Errno::EPERM | Errno::ENOTSUP) => Ok(()),
+            Err(errno) => Err(Error::new("mark an ordinary name", errno).in_layer(LayerRef::Upper)),
+        }
     }
 
     /// Syncs a finished copy, unless the mount is to sync nothing.

@@ -4,24 +4,24 @@
 //! Sources: the kernel's `Documentation/filesystems/overlayfs.rst`, values recorded from overlay mounts of Linux 6.18,
 //! the OCI image specification's `layer.md`, and records written by fuse-overlayfs 1.10 and containers/storage.
 
-mod inode;
 mod metacopy;
 mod names;
 mod nlink;
 mod oci;
 mod opaque;
 mod origin;
+mod own;
 mod redirect;
 mod stat_override;
 mod visibility;
 
-pub use inode::InodeMark;
 pub use metacopy::{Metacopy, Verity};
 pub use names::{FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, ORIGIN_UNKNOWN, UUID_LEN, YES};
 pub use nlink::{Nlink, NlinkBase};
 pub use oci::{OCI_OPAQUE, OCI_PREFIX_LEN, OciName, oci_whiteout};
 pub use opaque::OpaqueMark;
 pub use origin::{Origin, OriginFlags, OriginMark};
+pub use own::{InodeMark, literal_xattr};
 pub use redirect::{REDIRECT_MAX, Redirect};
 pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read};
 pub use visibility::XattrRules;

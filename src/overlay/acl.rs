@@ -14,9 +14,32 @@ const HEADER: usize = 4;
 const ENTRY: usize = 8;
 
 const USER_OBJ: u16 = 0x01;
+const USER: u16 = 0x02;
 const GROUP_OBJ: u16 = 0x04;
+const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
+
+/// Whose ids an entry of an ACL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    User(u32),
+    Group(u32),
+}
+
+/// Rewrites the ids of an ACL's named users and groups. What is no ACL stays as it is: the file system refuses it.
+pub(super) fn map_ids<E>(mut value: Vec<u8>, map: impl Fn(Named) -> Result<u32, E>) -> Result<Vec<u8>, E> {
+    for entry in value.get_mut(HEADER..).unwrap_or_default().chunks_exact_mut(ENTRY) {
+        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        let named = match u16::from_le_bytes([entry[0], entry[1]]) {
+            USER => Named::User(id),
+            GROUP => Named::Group(id),
+            _ => continue,
+        };
+        entry[4..].copy_from_slice(&map(named)?.to_le_bytes());
+    }
+    Ok(value)
+}
 
 /// What an object inherits from its directory's default ACL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +86,6 @@ pub(super) fn inherit(default: &[u8], perm: u32) -> Option<Inherited> {
 mod tests {
     use super::*;
 
-    const USER: u16 = 0x02;
     const NO_ID: u32 = u32::MAX;
 
     fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
@@ -104,6 +126,30 @@ mod tests {
                 (OTHER, 0, NO_ID),
             ])
         );
+    }
+
+    #[test]
+    fn only_named_users_and_groups_are_mapped() {
+        let before = acl(&[
+            (USER_OBJ, 7, NO_ID),
+            (USER, 6, 5),
+            (GROUP_OBJ, 5, NO_ID),
+            (GROUP, 4, 5),
+            (MASK, 7, NO_ID),
+        ]);
+        let mapped = map_ids(before, |named| match named {
+            Named::User(id) => Ok::<u32, ()>(id + 1000),
+            Named::Group(id) => Ok(id + 2000),
+        });
+        let after = acl(&[
+            (USER_OBJ, 7, NO_ID),
+            (USER, 6, 1005),
+            (GROUP_OBJ, 5, NO_ID),
+            (GROUP, 4, 2005),
+            (MASK, 7, NO_ID),
+        ]);
+        assert_eq!(mapped, Ok(after));
+        assert_eq!(map_ids(vec![2, 0, 0, 0, 2], |_| Err(())), Ok(vec![2, 0, 0, 0, 2]));
     }
 
     #[test]

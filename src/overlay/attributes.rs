@@ -328,7 +328,7 @@ impl Overlay {
         let node = self.node(node)?;
         let dir = directory(&node)?;
         let (Some(part), Ok(upper)) = (dir.upper.get(), self.stack.writable()) else { return Ok(()) };
-        if upper.durability == crate::config::Durability::Volatile {
+        if upper.durability != crate::config::Durability::SyncCopyUp {
             return Ok(());
         }
         let fd = self.upper_fd(&node, dir, part)?;

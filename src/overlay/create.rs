@@ -183,6 +183,7 @@ impl Overlay {
         let vacant = self.vacant(&parent, dir, &mut names, &target, at.name)?;
         let mut state = file.write();
         let (held, _) = self.held(&state)?;
+        target.upper.keep_literal(held.at(), at.name)?;
         match vacant {
             Vacant::Empty => {
                 fs::link(held.at(), target.fd.as_fd(), at.name).op("link").at(at.name.as_bytes())?

@@ -201,7 +201,7 @@ impl Overlay {
     /// What the layer's file system answers.
     pub fn fsync(&self, handle: HandleId, sync: Sync) -> Result<()> {
         let Ok(upper) = self.stack.writable() else { return Ok(()) };
-        if upper.durability == Durability::Volatile {
+        if upper.durability != Durability::SyncCopyUp {
             return Ok(());
         }
         let file = self.open_file(handle)?;

@@ -39,9 +39,19 @@ impl Ownership {
 
     /// The owner and group that the mount shows for those of a layer.
     pub fn shown(&self, uid: u32, gid: u32) -> (u32, u32) {
-        let uid = self.squash_uid.unwrap_or_else(|| self.uids.inside(uid).unwrap_or(OVERFLOW_ID));
-        let gid = self.squash_gid.unwrap_or_else(|| self.gids.inside(gid).unwrap_or(OVERFLOW_ID));
+        let uid = self.squash_uid.unwrap_or_else(|| self.shown_uid(uid));
+        let gid = self.squash_gid.unwrap_or_else(|| self.shown_gid(gid));
         (uid, gid)
+    }
+
+    /// A user of a layer as the mount shows it, in an ACL say, which is never squashed.
+    pub fn shown_uid(&self, uid: u32) -> u32 {
+        self.uids.inside(uid).unwrap_or(OVERFLOW_ID)
+    }
+
+    /// A group of a layer as the mount shows it, in an ACL say, which is never squashed.
+    pub fn shown_gid(&self, gid: u32) -> u32 {
+        self.gids.inside(gid).unwrap_or(OVERFLOW_ID)
     }
 
     /// The owner and group that a layer keeps for those that a caller has or sets.

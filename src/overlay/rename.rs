@@ -382,6 +382,7 @@ impl Overlay {
             (Some(dir), _) => {
                 let part = dir.upper.get().ok_or_else(|| Error::new("rename", Kind::Stale))?;
                 let fd = self.upper_fd(node, dir, part)?;
+                upper.keep_literal(At::Fd(fd.as_fd()), to.name)?;
                 if dir.lowers.is_empty() {
                     if !parent.lowers.is_empty() {
                         upper.mark_opaque(At::Fd(fd.as_fd()))?;
@@ -396,6 +397,7 @@ impl Overlay {
             }
             (None, Some(state)) => {
                 let (held, layer) = self.held(state)?;
+                upper.keep_literal(held.at(), to.name)?;
                 layer.marker(held.at(), Marker::Origin)?.is_some()
             }
             (None, None) => false,

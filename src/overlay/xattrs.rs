@@ -1,9 +1,11 @@
 //! Extended attributes: users see their own, never the overlay's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::acl::Named;
 use super::address::Held;
 use super::copy_up::Content;
 use super::node::{Body, Node};
@@ -29,7 +31,8 @@ impl Overlay {
         let result = self.with_object(&node, |held, layer| {
             let stored =
                 layer.xattr_rules().stored(name).map_err(|kind| Error::new("get attribute", kind))?;
-            xattr::get(held.at(), &stored).op("get attribute").in_layer(layer.id)
+            let value = xattr::get(held.at(), &stored).op("get attribute").in_layer(layer.id)?;
+            Ok(if is_acl(name) { self.shown_acl(value) } else { value })
         });
         match result {
             Err(error) if name == LABEL && !self.options.labels && *error.kind() == Kind::NoAttribute => {
@@ -88,7 +91,11 @@ impl Overlay {
                 XattrMode::Create => SetMode::Create,
                 XattrMode::Replace => SetMode::Replace,
             };
-            xattr::set(held.at(), &stored, value, mode).op("set attribute").in_layer(LayerRef::Upper)?;
+            let value = match is_acl(name) {
+                true => Cow::Owned(self.stored_acl(value)?),
+                false => Cow::Borrowed(value),
+            };
+            xattr::set(held.at(), &stored, &value, mode).op("set attribute").in_layer(LayerRef::Upper)?;
             if sgid == AclSgid::Kill && name == acl::ACCESS {
                 self.drop_sgid(held)?;
             }
@@ -124,6 +131,28 @@ impl Overlay {
             xattr::remove(held.at(), &stored).op("remove attribute").in_layer(LayerRef::Upper)
         })
         .at(name)
+    }
+
+    /// A layer's ACL with the ids that the mount shows.
+    fn shown_acl(&self, value: Vec<u8>) -> Vec<u8> {
+        let shown = acl::map_ids(value, |named| {
+            Ok::<u32, std::convert::Infallible>(match named {
+                Named::User(id) => self.ownership.shown_uid(id),
+                Named::Group(id) => self.ownership.shown_gid(id),
+            })
+        });
+        match shown {
+            Ok(value) => value,
+        }
+    }
+
+    /// A caller's ACL with the ids that the layer keeps.
+    fn stored_acl(&self, value: &[u8]) -> Result<Vec<u8>> {
+        acl::map_ids(value.to_vec(), |named| match named {
+            Named::User(id) => self.ownership.stored_uid(id),
+            Named::Group(id) => self.ownership.stored_gid(id),
+        })
+        .map_err(|kind| Error::new("set ACL", kind))
     }
 
     fn check_xattr(&self, name: &[u8]) -> Result<()> {

@@ -166,3 +166,20 @@ fn parents_are_copied_up_on_the_way() {
     assert!(m.absent_in_upper("a/b/c/d/f"));
     assert_eq!(m.names("a/b/c/d"), ["f", "new"]);
 }
+
+#[test]
+fn names_that_begin_with_wh_are_ordinary_when_made_through_the_mount() {
+    let m = Mount::of("layer 1\nfile a \"a\"\nfile b \"b\"\ndir d\n");
+    fs::write(m.at(".wh.a"), "").unwrap();
+    fs::create_dir(m.at(".wh.d")).unwrap();
+    fs::rename(m.at("b"), m.at(".wh.b")).unwrap();
+    fs::hard_link(m.at(".wh.a"), m.at("d/.wh..wh..opq")).unwrap();
+    let expected = [".wh.a", ".wh.b", ".wh.d", "a", "d"];
+    assert_eq!(m.names("."), expected);
+    let m = m.remount();
+    assert_eq!(m.names("."), expected);
+    assert_eq!((m.text("a"), m.text(".wh.b")), ("a".into(), "b".into()));
+    assert_eq!(m.names("d"), [".wh..wh..opq"]);
+    fs::remove_file(m.at(".wh.a")).unwrap();
+    assert_eq!(m.remount().names("."), [".wh.b", ".wh.d", "a", "d"]);
+}

@@ -1,12 +1,22 @@
-//! The inode number of what was copied up, kept where nobody may open its origin by handle.
+//! Marks of our own, beside the kernel's: it hides them like every attribute of its prefix.
 //!
-//! The kernel's overlay finds the number through [`super::Origin`], which takes privilege. An ordinary user's mount
-//! keeps the number itself beside it. The kernel hides the attribute like every one of its prefix.
+//! * The inode number of what was copied up, where nobody may open its origin by handle. The kernel's overlay finds the
+//!   number through [`super::Origin`], which takes privilege; an ordinary user's mount keeps the number itself.
+//! * That a name which begins with `.wh.` is a name and no whiteout: a caller made it through a mount that writes
+//!   whiteouts as devices. The kernel's overlay takes all such names literally.
 
 use std::ffi::CStr;
 
 use super::{Corrupt, quoted};
 use crate::config::Namespace;
+
+/// The attribute that makes a `.wh.` name an ordinary one; its value is [`super::YES`].
+pub const fn literal_xattr(namespace: Namespace) -> &'static CStr {
+    match namespace {
+        Namespace::Trusted => c"trusted.overlay.lamina.literal",
+        Namespace::User => c"user.overlay.lamina.literal",
+    }
+}
 
 /// The file system and the number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -324,13 +324,24 @@ impl Layers {
         adopt_orphans();
         let said = self.dir.path().join("said");
         let output = File::create(&said).map_err(|e| e.to_string())?;
-        let status = self
+        let mut child = self
             .command()
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(|e| e.to_string())?)
             .stderr(output)
-            .status()
+            .spawn()
             .map_err(|e| format!("{}: {e}", binary().display()))?;
+        let start = Instant::now();
+        let status = loop {
+            match child.try_wait().map_err(|e| e.to_string())? {
+                Some(status) => break status,
+                None if start.elapsed() > PATIENCE => {
+                    child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+                    return Err(format!("lamina did not return in {PATIENCE:?}: {}", self.log()));
+                }
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
         let said = fs::read_to_string(said).unwrap_or_default();
         if !status.success() {
             return Err(format!("{status}: {}{}", said, self.log()));

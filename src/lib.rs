@@ -3,7 +3,18 @@
 //! A stack of read-only layers and a writable upper become one tree with the semantics of the kernel's overlayfs. The
 //! union is a plain library; FUSE is one way to look at it. `docs/architecture.md` has the plan of the house.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
+#[cfg(feature = "fuse")]
+pub mod control;
 pub mod error;
+#[cfg(feature = "fuse")]
+pub mod fuse;
+pub mod layer;
+pub mod marker;
 pub mod overlay;
 pub mod path;
+pub mod resolve;
+pub mod source;
+pub mod sys;

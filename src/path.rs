@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 /// The longest name a directory entry may have, in bytes (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;
@@ -69,13 +70,13 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// A [`Name`] that owns its bytes.
+/// A [`Name`] that owns its bytes; copies share them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NameBuf(Box<[u8]>);
+pub struct NameBuf(Arc<[u8]>);
 
 impl NameBuf {
     /// Checks `bytes` and takes them as a name.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Result<Self, InvalidName> {
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Result<Self, InvalidName> {
         let bytes = bytes.into();
         Name::new(&bytes)?;
         Ok(NameBuf(bytes))

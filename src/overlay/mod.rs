@@ -1,188 +1,121 @@
 //! The union file system as a plain library: usable and tested without FUSE.
+//!
+//! [`node`](self) has the order of the locks; `docs/architecture.md` the plan of the whole.
 
+mod acl;
+mod address;
+mod attributes;
+mod copy_up;
+mod create;
+mod descriptors;
+mod file;
+mod index;
+mod inode_numbers;
+mod listing;
+mod lookup;
+mod node;
+mod open;
+mod ownership;
+mod readdir;
+mod remove;
+mod rename;
+mod stack;
 mod types;
+mod xattrs;
 
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, Weak};
+
+pub use file::Opened;
+pub use ownership::{LayerStat, OVERFLOW_ID, Ownership};
 pub use types::*;
 
-use crate::config::{Behaviour, StackSpec};
-use crate::error::Result;
-use crate::path::Name;
+use crate::config::{Acl, Index, Xattrs};
+use crate::error::{Error, Kind, Result};
+use crate::path::RelPath;
+use crate::resolve::Redirects;
 
-/// A mounted-or-mountable union. All methods may be called from any thread at once.
+/// A union of layers, open. All methods may be called from any thread at once.
 #[derive(Debug)]
-pub struct Overlay {}
-
-/// What [`Overlay::open`] found about the file, for the kernel's caches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened {
-    /// The handle, to be released once.
-    pub handle: HandleId,
+pub struct Overlay {
+    stack: stack::Stack,
+    ownership: Ownership,
+    numbers: inode_numbers::InodeNumbers,
+    options: Options,
+    nodes: node::Table,
+    root: Arc<node::Node>,
+    hard_links: Mutex<HashMap<node::InodeKey, Weak<node::Node>>>,
+    handles: file::Handles,
+    descriptors: descriptors::Descriptors,
+    renames: Mutex<()>,
+    invalidations: Mutex<Vec<Invalidation>>,
+    any_invalidation: AtomicBool,
+    complained: Mutex<HashSet<RelPath>>,
 }
 
-#[allow(unused_variables, clippy::todo, missing_docs)]
-impl Overlay {
-    /// Opens the layers and checks everything that can be checked before anything is touched; then prepares the
-    /// work directory.
-    ///
-    /// # Errors
-    /// Names the path and says what is wrong: a missing or non-directory layer, an upper that cannot be written, ...
-    pub fn open_stack(spec: &StackSpec, behaviour: &Behaviour) -> Result<Overlay> {
-        todo!()
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        self.nodes.clear();
     }
+}
 
+/// What of the configuration is asked for later.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    redirects: Redirects,
+    writes_redirects: bool,
+    index: Index,
+    acl: Acl,
+    xattrs: Xattrs,
+    static_nlink: bool,
+    validity: Validity,
+    /// Nobody but us changes the layers, so what was listed stays true.
+    trusts_listings: bool,
+    /// Objects can be opened by their file handles.
+    opens_handles: bool,
+    /// Security labels are in use on this machine: without, asking for one is answered ENOTSUP, which callers
+    /// remember, and not ENODATA, which they do not.
+    labels: bool,
+    /// This process may set any owner and attribute.
+    privileged: bool,
+}
+
+impl Overlay {
     /// How long the kernel may cache answers.
     pub fn validity(&self) -> Validity {
-        todo!()
+        self.options.validity
     }
 
     /// Takes what the kernel must be told to forget since the last call. To be called after every request, with no
     /// locks held; usually empty and then free.
     pub fn take_invalidations(&self) -> Vec<Invalidation> {
-        todo!()
+        use std::sync::atomic::Ordering;
+        if !self.any_invalidation.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *lock(&self.invalidations))
     }
 
-    /// Looks `name` up in `parent`; `None` where it does not exist. An answer raises the node's lookup count by one.
-    pub fn lookup(&self, parent: NodeId, name: Name<'_>) -> Result<Option<Entry>> {
-        todo!()
+    fn invalidate(&self, what: Invalidation) {
+        lock(&self.invalidations).push(what);
+        self.any_invalidation.store(true, std::sync::atomic::Ordering::Release);
     }
 
-    /// Lowers the node's lookup count; at zero the node is freed.
-    pub fn forget(&self, node: NodeId, count: u64) {
-        todo!()
+    /// Nodes that are known now: for tests and statistics.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
     }
 
-    pub fn getattr(&self, node: NodeId) -> Result<Attr> {
-        todo!()
+    fn node(&self, id: NodeId) -> Result<Arc<node::Node>> {
+        if id == NodeId::ROOT {
+            return Ok(Arc::clone(&self.root));
+        }
+        self.nodes.get(id).ok_or_else(|| Error::new("find node", Kind::Stale))
     }
+}
 
-    pub fn setattr(&self, node: NodeId, handle: Option<HandleId>, change: &AttrChange) -> Result<Attr> {
-        todo!()
-    }
-
-    pub fn readlink(&self, node: NodeId) -> Result<Vec<u8>> {
-        todo!()
-    }
-
-    /// `perm` is before the umask.
-    pub fn mknod(&self, caller: &Caller, at: Place<'_>, kind: SpecialKind, perm: u32) -> Result<Entry> {
-        todo!()
-    }
-
-    pub fn mkdir(&self, caller: &Caller, at: Place<'_>, perm: u32) -> Result<Entry> {
-        todo!()
-    }
-
-    pub fn symlink(&self, caller: &Caller, at: Place<'_>, target: &[u8]) -> Result<Entry> {
-        todo!()
-    }
-
-    pub fn link(&self, node: NodeId, at: Place<'_>) -> Result<Entry> {
-        todo!()
-    }
-
-    pub fn unlink(&self, at: Place<'_>) -> Result<()> {
-        todo!()
-    }
-
-    pub fn rmdir(&self, at: Place<'_>) -> Result<()> {
-        todo!()
-    }
-
-    pub fn rename(&self, from: Place<'_>, to: Place<'_>, mode: RenameMode) -> Result<()> {
-        todo!()
-    }
-
-    pub fn open(&self, node: NodeId, mode: OpenMode) -> Result<Opened> {
-        todo!()
-    }
-
-    /// Makes and opens a regular file. Where the name exists: opens it, or refuses, as `existing` says.
-    pub fn create(
-        &self,
-        caller: &Caller,
-        at: Place<'_>,
-        perm: u32,
-        mode: OpenMode,
-        existing: Existing,
-    ) -> Result<(Entry, Opened)> {
-        todo!()
-    }
-
-    /// O_TMPFILE: a file without a name, which [`Overlay::link`] may give one.
-    pub fn tmpfile(
-        &self,
-        caller: &Caller,
-        dir: NodeId,
-        perm: u32,
-        access: Access,
-    ) -> Result<(Entry, Opened)> {
-        todo!()
-    }
-
-    pub fn release(&self, handle: HandleId) {
-        todo!()
-    }
-
-    /// Fills `buf` from `offset`; fewer bytes than asked only at the end of the file.
-    pub fn read(&self, handle: HandleId, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        todo!()
-    }
-
-    pub fn write(&self, handle: HandleId, offset: u64, data: &[u8], kill: KillPriv) -> Result<usize> {
-        todo!()
-    }
-
-    pub fn fsync(&self, handle: HandleId, sync: Sync) -> Result<()> {
-        todo!()
-    }
-
-    pub fn fsyncdir(&self, node: NodeId, sync: Sync) -> Result<()> {
-        todo!()
-    }
-
-    pub fn fallocate(&self, handle: HandleId, mode: FallocateMode, offset: u64, len: u64) -> Result<()> {
-        todo!()
-    }
-
-    pub fn seek(&self, handle: HandleId, offset: u64, seek: Seek) -> Result<u64> {
-        todo!()
-    }
-
-    pub fn copy_file_range(&self, from: FilePlace, to: FilePlace, len: u64) -> Result<u64> {
-        todo!()
-    }
-
-    pub fn statfs(&self) -> Result<StatFs> {
-        todo!()
-    }
-
-    /// Offers the entries after `cookie` (0: from the start, `.` and `..` first) to `sink` until it is full.
-    pub fn readdir(&self, node: NodeId, cookie: u64, listing: Listing, sink: &mut dyn DirSink) -> Result<()> {
-        todo!()
-    }
-
-    /// The value, whole. `name` is the full name with its namespace.
-    pub fn getxattr(&self, node: NodeId, name: &[u8]) -> Result<Vec<u8>> {
-        todo!()
-    }
-
-    /// The names, each ended by a NUL byte.
-    pub fn listxattr(&self, node: NodeId) -> Result<Vec<u8>> {
-        todo!()
-    }
-
-    pub fn setxattr(
-        &self,
-        node: NodeId,
-        name: &[u8],
-        value: &[u8],
-        mode: XattrMode,
-        sgid: AclSgid,
-    ) -> Result<()> {
-        todo!()
-    }
-
-    pub fn removexattr(&self, node: NodeId, name: &[u8]) -> Result<()> {
-        todo!()
-    }
+/// Locks, also after a panic in another request: what is guarded is changed by completed steps only.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

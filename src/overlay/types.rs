@@ -161,10 +161,14 @@ pub enum TimeChange {
 /// Must suid and sgid bits go, because a caller without CAP_FSETID changes the content? (File capabilities go with
 /// every change.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // the names say it
 pub enum KillPriv {
+    /// They stay.
     Keep,
-    Kill,
+    /// They go; sgid where the group may execute, and where the file is not of the caller's group.
+    Kill {
+        /// The caller's group, as the mount shows ids.
+        gid: u32,
+    },
 }
 
 /// A set of attribute changes; `None` leaves one as it is.
@@ -305,6 +309,14 @@ pub enum Sync {
     DataOnly,
 }
 
+/// Does the caller see attributes of the `trusted.` namespace (CAP_SYS_ADMIN)?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Trusted {
+    Shown,
+    Hidden,
+}
+
 /// A place in a file for copy_file_range(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilePlace {
@@ -378,6 +390,8 @@ pub enum Listing {
 pub enum Invalidation {
     /// The attributes of a node (not its data).
     Attr(NodeId),
+    /// The listing of a directory, in which a number has changed.
+    Listing(NodeId),
     /// A name in a directory.
     Entry(NodeId, NameBuf),
 }

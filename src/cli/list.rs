@@ -1,0 +1,161 @@
+//! `lamina list`.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Failure, terminal};
+use crate::control::mounts::{self, Listed, State};
+use crate::control::{MountInfo, PathText};
+
+/// `lamina list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Print JSON: an array with an object for each mount
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One mount in the JSON output. The field names are a format: see `docs/cli.md`.
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    mountpoint: PathText,
+    source: &'a str,
+    owner_uid: Option<u32>,
+    state: &'static str,
+    problem: Option<&'a str>,
+    info: Option<&'a MountInfo>,
+}
+
+/// Prints the mounts.
+pub fn run(args: &ListArgs) -> Result<(), Failure> {
+    let listed = mounts::list()
+        .map_err(|error| Failure::trouble(format!("/proc/self/mountinfo cannot be read: {error}")))?;
+    if args.json {
+        let entries: Vec<Entry<'_>> = listed.iter().map(entry).collect();
+        let json = serde_json::to_string_pretty(&entries)
+            .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
+        return terminal::print(format!("{json}\n").as_bytes());
+    }
+    if listed.is_empty() {
+        eprintln!("lamina: nothing is mounted");
+        return Ok(());
+    }
+    terminal::print(table(&listed).as_bytes())
+}
+
+fn entry(listed: &Listed) -> Entry<'_> {
+    let (state, problem, info) = match &listed.state {
+        State::Live(info) => ("live", None, Some(&**info)),
+        State::Dead => ("dead", None, None),
+        State::Closed => ("closed", None, None),
+        State::Silent(problem) => ("silent", Some(problem.as_str()), None),
+        State::Foreign => ("foreign", None, None),
+    };
+    Entry {
+        mountpoint: listed.mount.mountpoint.as_path().into(),
+        source: &listed.mount.source,
+        owner_uid: listed.mount.owner,
+        state,
+        problem,
+        info,
+    }
+}
+
+fn table(listed: &[Listed]) -> String {
+    let head = ["MOUNT POINT", "STATE", "PID", "LAYERS", "UPPER", "TRANSPORT"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut notes = String::new();
+    for Listed { mount, state } in listed {
+        let place = terminal::shown(&mount.mountpoint);
+        let without_info = |state: &str| {
+            let none = || "-".to_owned();
+            vec![place.clone(), state.to_owned(), none(), none(), none(), none()]
+        };
+        rows.push(match state {
+            State::Live(info) => {
+                let upper = info.upper.as_ref().map(|path| terminal::shown(&PathBuf::from(path)));
+                vec![
+                    place,
+                    "live".to_owned(),
+                    info.pid.to_string(),
+                    info.layer_count().to_string(),
+                    upper.unwrap_or_else(|| "-".to_owned()),
+                    info.transport.clone(),
+                ]
+            }
+            State::Dead => {
+                notes.push_str(&format!(
+                    "\n{place}: its daemon has ended; clear it with: lamina umount '{place}'"
+                ));
+                without_info("dead")
+            }
+            State::Closed => {
+                let owner = mount.owner.map_or("another user".to_owned(), |uid| format!("user {uid}"));
+                notes.push_str(&format!("\n{place}: only {owner}, who mounted it, can ask it"));
+                without_info("closed")
+            }
+            State::Silent(problem) => {
+                notes.push_str(&format!("\n{place}: {problem}"));
+                without_info("silent")
+            }
+            State::Foreign => without_info("foreign"),
+        });
+    }
+    let mut text = terminal::columns(&rows);
+    if !notes.is_empty() {
+        text.push_str(&notes);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::table::Mount;
+
+    fn listed(mountpoint: &str, state: State) -> Listed {
+        let mount = Mount {
+            id: 1,
+            mountpoint: mountpoint.into(),
+            fs_type: "fuse.lamina".into(),
+            source: "lamina".into(),
+            owner: Some(1000),
+        };
+        Listed { mount, state }
+    }
+
+    fn live() -> State {
+        let json = r#"{"version":"1","pid":42,"mountpoint":"/a","layers":[{"number":2,"path":"/t"},
+            {"number":1,"path":"/b"}],"upper":"/u","work":"/w","transport":"dev","options":["index=off"]}"#;
+        State::Live(Box::new(MountInfo::decode(json.as_bytes()).unwrap()))
+    }
+
+    #[test]
+    fn a_table_says_how_each_mount_is() {
+        let text = table(&[listed("/a", live()), listed("/b c", State::Dead), listed("/d", State::Closed)]);
+        assert_eq!(
+            text,
+            "MOUNT POINT  STATE   PID  LAYERS  UPPER  TRANSPORT\n\
+             /a           live    42   2       /u     dev\n\
+             /b c         dead    -    -       -      -\n\
+             /d           closed  -    -       -      -\n\
+             \n\
+             /b c: its daemon has ended; clear it with: lamina umount '/b c'\n\
+             /d: only user 1000, who mounted it, can ask it\n"
+        );
+    }
+
+    #[test]
+    fn json_is_the_documented_one() {
+        let live = listed("/a", live());
+        let json = serde_json::to_value(entry(&live)).unwrap();
+        assert_eq!(json["state"], "live");
+        assert_eq!(json["info"]["pid"], 42);
+        assert_eq!(json["info"]["layers"][1]["number"], 1);
+        let dead = serde_json::to_string(&entry(&listed("/b", State::Dead))).unwrap();
+        let expected = r#"{"mountpoint":"/b","source":"lamina","owner_uid":1000,"state":"dead","problem":null,"info":null}"#;
+        assert_eq!(dead, expected);
+    }
+}

@@ -1,0 +1,69 @@
+//! Where the log goes.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use env_logger::{Builder, Env, Target};
+use log::{Level, LevelFilter};
+
+use super::Failure;
+use super::options::Switch;
+
+/// Options about the log, of every command.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LogArgs {
+    /// How much is logged [default: RUST_LOG, or warn]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = level_parser(), help_heading = "Log")]
+    pub log_level: Option<LevelFilter>,
+    /// Append the log to FILE instead of writing it to stderr
+    ///
+    /// A daemon has no terminal: without this option it logs only until it serves.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Log")]
+    pub log_file: Option<PathBuf>,
+}
+
+fn level_parser() -> impl clap::builder::TypedValueParser<Value = LevelFilter> {
+    use clap::builder::TypedValueParser;
+    clap::builder::PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
+        .map(|name| name.parse().unwrap_or(LevelFilter::Warn))
+}
+
+impl LogArgs {
+    /// `-o debug` is `--log-level debug`, unless a level was given.
+    pub fn with_debug(&self, debug: Option<Switch>) -> Self {
+        let level = debug.filter(|switch| *switch == Switch::On).map(|_| LevelFilter::Debug);
+        LogArgs { log_level: self.log_level.or(level), log_file: self.log_file.clone() }
+    }
+
+    /// Starts logging. To be called once, before the current directory and the umask change.
+    pub fn init(&self) -> Result<(), Failure> {
+        let mut builder = Builder::from_env(Env::default().default_filter_or("warn"));
+        if let Some(level) = self.log_level {
+            builder.filter_level(level);
+        }
+        match &self.log_file {
+            Some(path) => {
+                let file = File::options().create(true).append(true).open(path).map_err(|error| {
+                    Failure::trouble(format!("log file '{}' cannot be opened: {error}", path.display()))
+                        .hint("give a file that you may write to with --log-file")
+                })?;
+                builder.target(Target::Pipe(Box::new(file))).format(|out, record| {
+                    let (time, pid) = (out.timestamp_millis(), std::process::id());
+                    writeln!(out, "{time} {pid} {} {}", record.level(), record.args())
+                });
+            }
+            None => {
+                builder.format(|out, record| match record.level() {
+                    Level::Error => writeln!(out, "lamina: {}", record.args()),
+                    Level::Warn => writeln!(out, "lamina: warning: {}", record.args()),
+                    level => {
+                        let level = level.as_str().to_ascii_lowercase();
+                        writeln!(out, "lamina: {level}: {}: {}", record.target(), record.args())
+                    }
+                });
+            }
+        }
+        builder.try_init().map_err(|error| Failure::trouble(format!("the log cannot be set up: {error}")))
+    }
+}

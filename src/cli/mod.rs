@@ -1,0 +1,61 @@
+//! The command line: arguments in, exit code and text out.
+
+mod args;
+mod compat;
+mod completions;
+mod failure;
+mod list;
+mod log_setup;
+mod man;
+mod mount;
+pub mod options;
+mod remount;
+mod start;
+mod terminal;
+mod umount;
+mod workdir;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::{Cli, Command};
+pub use failure::{ExitClass, Failure};
+
+/// What `--version` says, after the program's name; podman shows it as it is.
+pub const VERSION_TEXT: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ntakes the command line of: fuse-overlayfs, mount(8)\nFUSE library version: none, the kernel's protocol is spoken directly"
+);
+
+/// The program: from its arguments to its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.class.code())
+        }
+    }
+}
+
+fn run(args: &[OsString]) -> Result<(), Failure> {
+    // The compatible command line has its own grammar, so it is decided on before anything is parsed.
+    let (program, rest) = match args.split_first() {
+        Some((program, rest)) => (program.as_os_str(), rest),
+        None => (std::ffi::OsStr::new("lamina"), args),
+    };
+    if let Some(caller) = compat::recognise(program, rest) {
+        return compat::run(caller, rest);
+    }
+    let cli = Cli::parse_from(args);
+    match &cli.command {
+        Command::Mount(mount) => mount::run(mount, &cli.log),
+        Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),
+        Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
+        Command::Completions(completions) => completions::run(completions),
+        Command::Man(man) => man::run(man),
+    }
+}

@@ -1,0 +1,165 @@
+//! What nobody said, decided: from the options, the command line's form and the privilege to a behaviour.
+
+use super::{Options, Switch, Unhonoured, Why};
+use crate::config::{
+    Acl, Behaviour, Durability, IdRange, Index, Namespace, RedirectDir, Squash, StackSpec, StatOverride,
+    Whiteouts, Xattrs, Xino,
+};
+use crate::source::facts::Privilege;
+
+/// Which command line was used: their defaults differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `lamina mount`.
+    Command,
+    /// That of mount(8) and of fuse-overlayfs.
+    Compatible,
+}
+
+/// Who may use a mount (`allow_other`, `allow_root`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only who mounted it.
+    Owner,
+    /// And root.
+    OwnerAndRoot,
+    /// Everyone whom the files' permissions allow.
+    Everyone,
+}
+
+/// What the kernel is told about the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the option of its name
+pub struct MountFlags {
+    pub access: Access,
+    pub suid: Switch,
+    pub dev: Switch,
+    pub exec: Switch,
+    pub atime: Switch,
+    pub dir_atime: Switch,
+    pub sync: Switch,
+    pub dir_sync: Switch,
+}
+
+/// The union's behaviour.
+///
+/// `redirect_dir` unset is `on`, but `follow` on the compatible command line where markers go to `user.`: the kernel's
+/// overlay refuses layers with such redirects (EPERM), and what this command line makes is shared with it.
+pub fn behaviour(options: &Options, form: Form, privilege: Privilege) -> Behaviour {
+    let default = Behaviour::default();
+    let in_user_namespace = options.namespace == Some(Namespace::User) || privilege != Privilege::Full;
+    let redirect_dir = match form {
+        Form::Compatible if in_user_namespace => RedirectDir::Follow,
+        Form::Compatible | Form::Command => default.redirect_dir,
+    };
+    Behaviour {
+        read_only: options.read_only == Some(Switch::On),
+        redirect_dir: options.redirect_dir.unwrap_or(redirect_dir),
+        index: options.index.unwrap_or(default.index),
+        xino: options.xino.unwrap_or(default.xino),
+        namespace: options.namespace,
+        whiteouts: options.whiteouts.unwrap_or(default.whiteouts),
+        durability: options.durability.unwrap_or(default.durability),
+        acl: options.acl.unwrap_or(default.acl),
+        xattrs: options.xattrs.unwrap_or(default.xattrs),
+        uid_map: options.uid_map.clone(),
+        gid_map: options.gid_map.clone(),
+        squash: squash(options),
+        stat_override: options.stat_override.unwrap_or(default.stat_override),
+        static_nlink: options.static_nlink == Some(Switch::On),
+        ino32: options.ino32 == Some(Switch::On),
+        timeout: options.timeout.unwrap_or(default.timeout),
+    }
+}
+
+/// `squash_to_uid` and `squash_to_gid` win over `squash_to_root`, each for its half.
+fn squash(options: &Options) -> Squash {
+    let root = options.squash_root.map(|_| 0);
+    match (options.squash_uid.or(root), options.squash_gid.or(root)) {
+        (None, None) => Squash::None,
+        (uid, gid) => Squash::To { uid, gid },
+    }
+}
+
+/// The mount's flags. Who may call mount(2) gets the kernel overlay's defaults: open to all whom permissions allow, set-user-id
+/// programs and devices work. An ordinary user's mount is the user's own, without either.
+pub fn mount_flags(options: &Options, privilege: Privilege) -> MountFlags {
+    let (access, powers) = match privilege {
+        Privilege::Full | Privilege::Namespace => (Access::Everyone, Switch::On),
+        Privilege::None => (Access::Owner, Switch::Off),
+    };
+    MountFlags {
+        access: options.access.unwrap_or(access),
+        suid: options.suid.unwrap_or(powers),
+        dev: options.dev.unwrap_or(powers),
+        exec: options.exec.unwrap_or(Switch::On),
+        atime: options.atime.unwrap_or(Switch::On),
+        dir_atime: options.dir_atime.unwrap_or(Switch::On),
+        sync: options.sync.unwrap_or(Switch::Off),
+        dir_sync: options.dir_sync.unwrap_or(Switch::Off),
+    }
+}
+
+impl Options {
+    /// What was asked and has no effect in this stack.
+    pub fn without_effect(&self, stack: &StackSpec) -> Vec<Unhonoured> {
+        let mut all = self.unhonoured.clone();
+        let copies_up = stack.upper.is_some() && self.read_only != Some(Switch::On);
+        if self.metacopy == Some(Switch::On) && copies_up {
+            let why = Why::Unsupported("metacopy files are read, but a copy-up always copies the data");
+            all.push(Unhonoured { option: "metacopy=on".to_owned(), why });
+        }
+        all
+    }
+}
+
+/// A behaviour as options, for people: always those that decide what lands on disk, and others where they are not as
+/// usual.
+pub fn summary(behaviour: &Behaviour) -> Vec<String> {
+    let default = Behaviour::default();
+    let redirect_dir = match behaviour.redirect_dir {
+        RedirectDir::On => "on",
+        RedirectDir::Follow => "follow",
+        RedirectDir::NoFollow => "nofollow",
+    };
+    let index = match behaviour.index {
+        Index::On => "on",
+        Index::Off => "off",
+    };
+    let xino = match behaviour.xino {
+        Xino::On => "on",
+        Xino::Auto => "auto",
+        Xino::Off => "off",
+    };
+    let mut all =
+        vec![format!("redirect_dir={redirect_dir}"), format!("index={index}"), format!("xino={xino}")];
+    let mut note = |applies: bool, text: &str| {
+        if applies {
+            all.push(text.to_owned());
+        }
+    };
+    note(behaviour.read_only, "ro");
+    note(behaviour.namespace == Some(Namespace::User), "userxattr");
+    note(behaviour.whiteouts == Whiteouts::Kernel, "whiteouts=kernel");
+    note(behaviour.durability == Durability::None, "fsync=0");
+    note(behaviour.durability == Durability::Volatile, "volatile");
+    note(behaviour.acl == Acl::Off, "noacl");
+    note(behaviour.xattrs == Xattrs::Off, "noxattrs=1");
+    note(!behaviour.uid_map.is_empty(), &format!("uidmapping={}", ranges(&behaviour.uid_map)));
+    note(!behaviour.gid_map.is_empty(), &format!("gidmapping={}", ranges(&behaviour.gid_map)));
+    if let Squash::To { uid, gid } = behaviour.squash {
+        note(uid.is_some(), &format!("squash_to_uid={}", uid.unwrap_or_default()));
+        note(gid.is_some(), &format!("squash_to_gid={}", gid.unwrap_or_default()));
+    }
+    note(behaviour.stat_override == StatOverride::Privileged, "xattr_permissions=1");
+    note(behaviour.stat_override == StatOverride::Containers, "xattr_permissions=2");
+    note(behaviour.static_nlink, "static_nlink");
+    note(behaviour.ino32, "ino32_t");
+    note(behaviour.timeout != default.timeout, &format!("timeout={}", behaviour.timeout.as_secs_f64()));
+    all
+}
+
+fn ranges(map: &[IdRange]) -> String {
+    let one = |range: &IdRange| format!("{}:{}:{}", range.outside, range.inside, range.len);
+    map.iter().map(one).collect::<Vec<_>>().join(":")
+}

@@ -1,0 +1,105 @@
+//! `a,b=c,d="e,f",g=h\,i` → words. The backslashes stay: what they mean depends on the option.
+
+use std::fmt;
+
+/// One option as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Word {
+    /// What stands before the first `=`.
+    pub(super) name: Vec<u8>,
+    /// What stands behind it, without the quotes.
+    pub(super) value: Option<Vec<u8>>,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.name))?;
+        match &self.value {
+            Some(value) => write!(f, "={}", String::from_utf8_lossy(value)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Splits at commas that are neither escaped nor in a quoted value. Empty options (`a,,b`) are dropped.
+pub(super) fn options(text: &[u8]) -> Result<Vec<Word>, &'static str> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, after) = first(rest)?;
+        if !word.name.is_empty() || word.value.is_some() {
+            words.push(word);
+        }
+        rest = after;
+    }
+    Ok(words)
+}
+
+/// The first option of `text`, and what follows its comma.
+fn first(text: &[u8]) -> Result<(Word, &[u8]), &'static str> {
+    let equals = text.iter().position(|b| matches!(b, b'=' | b','));
+    let Some(end) = equals else { return Ok((Word { name: text.to_vec(), value: None }, b"")) };
+    let (name, rest) = (text[..end].to_vec(), &text[end + 1..]);
+    if text[end] == b',' {
+        return Ok((Word { name, value: None }, rest));
+    }
+    let (value, after) = match rest.strip_prefix(b"\"") {
+        Some(quoted) => {
+            let close = quoted.iter().position(|b| *b == b'"').ok_or("a quoted value does not end")?;
+            match &quoted[close + 1..] {
+                [] => (&quoted[..close], &b""[..]),
+                [b',', after @ ..] => (&quoted[..close], after),
+                _ => return Err("something follows a quoted value without a comma"),
+            }
+        }
+        None => unquoted(rest),
+    };
+    Ok((Word { name, value: Some(value.to_vec()) }, after))
+}
+
+fn unquoted(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b',' => return (&text[..at], &text[at + 1..]),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    (text, b"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Result<Vec<String>, &'static str> {
+        options(text.as_bytes()).map(|words| words.iter().map(Word::to_string).collect())
+    }
+
+    #[test]
+    fn commas_separate_unless_escaped_or_quoted() {
+        let table: &[(&str, Result<&[&str], &str>)] = &[
+            ("", Ok(&[])),
+            ("a", Ok(&["a"])),
+            ("a,,b,", Ok(&["a", "b"])),
+            ("a=1,b", Ok(&["a=1", "b"])),
+            (r"a=x\,y,b", Ok(&[r"a=x\,y", "b"])),
+            (r"a=x\\,b", Ok(&[r"a=x\\", "b"])),
+            (r"a=x\", Ok(&[r"a=x\"])),
+            ("c=\"u:r,s\",b", Ok(&["c=u:r,s", "b"])),
+            ("c=\"\"", Ok(&["c="])),
+            ("l=/a\"b,c", Ok(&["l=/a\"b", "c"])),
+            ("a=b=c", Ok(&["a=b=c"])),
+            ("c=\"u", Err("a quoted value does not end")),
+            ("c=\"u\"x", Err("something follows a quoted value without a comma")),
+        ];
+        for (text, expected) in table {
+            assert_eq!(
+                shown(text),
+                expected.map(|words| words.iter().map(ToString::to_string).collect()),
+                "{text}"
+            );
+        }
+    }
+}

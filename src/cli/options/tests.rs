@@ -1,0 +1,247 @@
+use super::*;
+use crate::config::{Behaviour, Squash, StackSpec, UpperSpec};
+use crate::source::facts::Privilege;
+
+fn parse(text: &str) -> Result<Options, OptionError> {
+    let mut options = Options::default();
+    options.parse(text.as_bytes())?;
+    Ok(options)
+}
+
+fn paths(names: &[&str]) -> Vec<PathBuf> {
+    names.iter().map(PathBuf::from).collect()
+}
+
+/// The options with one change to "nothing was said".
+fn with(change: fn(&mut Options)) -> Options {
+    let mut options = Options::default();
+    change(&mut options);
+    options
+}
+
+#[test]
+fn options_that_mean_something() {
+    let range = |inside, outside, len| IdRange { inside, outside, len };
+    type Row = (&'static str, fn(&mut Options));
+    let table: &[Row] = &[
+        ("", |_| {}),
+        ("lowerdir=/a:b", |o| o.lowers = paths(&["/a", "b"])),
+        (r"lowerdir=/a\:1:b\,2", |o| o.lowers = paths(&["/a:1", "b,2"])),
+        ("lowerdir=a::d1::d2", |o| (o.lowers, o.data_only) = (paths(&["a"]), paths(&["d1", "d2"]))),
+        ("lowerdir=a,lowerdir=b", |o| o.lowers = paths(&["b"])),
+        ("lowerdir+=a,lowerdir+=b:c", |o| o.lowers = paths(&["a", "b:c"])),
+        ("lowerdir+=a,datadir+=d", |o| (o.lowers, o.data_only) = (paths(&["a"]), paths(&["d"]))),
+        ("lowerdir=a,lowerdir+=b", |o| o.lowers = paths(&["a", "b"])),
+        (r"upperdir=/u\,1,workdir=/w\:2", |o| (o.upper, o.work) = (Some("/u,1".into()), Some("/w:2".into()))),
+        ("ro", |o| o.read_only = Some(Switch::On)),
+        ("ro,rw", |o| o.read_only = Some(Switch::Off)),
+        ("redirect_dir=on", |o| o.redirect_dir = Some(RedirectDir::On)),
+        ("redirect_dir=follow", |o| o.redirect_dir = Some(RedirectDir::Follow)),
+        ("redirect_dir=nofollow", |o| o.redirect_dir = Some(RedirectDir::NoFollow)),
+        ("redirect_dir=off", |o| o.redirect_dir = Some(RedirectDir::Follow)),
+        ("index=on", |o| o.index = Some(Index::On)),
+        ("index=off", |o| o.index = Some(Index::Off)),
+        ("xino=on", |o| o.xino = Some(Xino::On)),
+        ("xino=auto", |o| o.xino = Some(Xino::Auto)),
+        ("xino=off", |o| o.xino = Some(Xino::Off)),
+        ("metacopy=on", |o| o.metacopy = Some(Switch::On)),
+        ("metacopy=off", |o| o.metacopy = Some(Switch::Off)),
+        ("userxattr", |o| o.namespace = Some(Namespace::User)),
+        ("volatile", |o| o.durability = Some(Durability::Volatile)),
+        ("fsync=0", |o| o.durability = Some(Durability::None)),
+        ("fsync=1", |o| o.durability = Some(Durability::SyncCopyUp)),
+        ("fsync=0,volatile", |o| o.durability = Some(Durability::Volatile)),
+        ("volatile,fsync=0", |o| o.durability = Some(Durability::Volatile)),
+        ("noacl", |o| o.acl = Some(Acl::Off)),
+        ("noxattrs=1", |o| o.xattrs = Some(Xattrs::Off)),
+        ("noxattrs=0", |o| o.xattrs = Some(Xattrs::On)),
+        ("xattr_permissions=0", |o| o.stat_override = Some(StatOverride::Off)),
+        ("xattr_permissions=1", |o| o.stat_override = Some(StatOverride::Privileged)),
+        ("xattr_permissions=2", |o| o.stat_override = Some(StatOverride::Containers)),
+        ("squash_to_root", |o| o.squash_root = Some(Switch::On)),
+        ("squash_to_uid=5,squash_to_gid=6", |o| (o.squash_uid, o.squash_gid) = (Some(5), Some(6))),
+        ("static_nlink", |o| o.static_nlink = Some(Switch::On)),
+        ("ino32_t", |o| o.ino32 = Some(Switch::On)),
+        ("whiteouts=kernel", |o| o.whiteouts = Some(Whiteouts::Kernel)),
+        ("whiteouts=auto", |o| o.whiteouts = Some(Whiteouts::Auto)),
+        ("timeout=0", |o| o.timeout = Some(Duration::ZERO)),
+        ("timeout=1.5", |o| o.timeout = Some(Duration::from_millis(1500))),
+        ("allow_other", |o| o.access = Some(Access::Everyone)),
+        ("allow_root", |o| o.access = Some(Access::OwnerAndRoot)),
+        ("default_permissions", |o| o.permissions = Some(Switch::On)),
+        ("suid,dev,exec,atime", |o| {
+            (o.suid, o.dev, o.exec, o.atime) =
+                (Some(Switch::On), Some(Switch::On), Some(Switch::On), Some(Switch::On));
+        }),
+        ("nosuid,nodev,noexec,noatime", |o| {
+            (o.suid, o.dev, o.exec, o.atime) =
+                (Some(Switch::Off), Some(Switch::Off), Some(Switch::Off), Some(Switch::Off));
+        }),
+        ("nodiratime", |o| o.dir_atime = Some(Switch::Off)),
+        ("sync,dirsync", |o| (o.sync, o.dir_sync) = (Some(Switch::On), Some(Switch::On))),
+        ("sync,async", |o| o.sync = Some(Switch::Off)),
+        ("nonempty", |o| o.nonempty = Some(Switch::On)),
+        ("debug", |o| o.debug = Some(Switch::On)),
+        (r"fsname=my\,name", |o| o.source_name = Some("my,name".to_owned())),
+        ("max_threads=3", |o| o.threads = Some(3)),
+    ];
+    for (text, change) in table {
+        assert_eq!(parse(text), Ok(with(*change)), "{text}");
+    }
+    assert_eq!(parse("uidmapping=0:1000:1").unwrap().uid_map, [range(1000, 0, 1)]);
+    assert_eq!(parse("gidmapping=0:100:1:1:200:9").unwrap().gid_map, [range(100, 0, 1), range(200, 1, 9)]);
+}
+
+#[test]
+fn options_that_ask_for_nothing() {
+    for text in [
+        "relatime",
+        "lazytime",
+        "defaults",
+        "_netdev",
+        "nofail",
+        "noauto",
+        "user",
+        "x-systemd.automount",
+        "x-gvfs-name=a",
+        "X-mount.mkdir",
+        "comment=hello",
+        "subtype=fuse-overlayfs",
+        "clone_fd",
+        "nfs_export=off",
+        "uuid=auto",
+        "uuid=null",
+        "verity=off",
+        "writeback=0",
+        "fast_ino=0",
+    ] {
+        assert_eq!(parse(text), Ok(Options::default()), "{text}");
+    }
+}
+
+#[test]
+fn options_without_effect_are_named() {
+    for (text, expected) in [
+        ("frobnicate", "unknown option 'frobnicate'"),
+        ("frob=1,ro", "unknown option 'frob=1'"),
+        ("redirect_dir", "unknown option 'redirect_dir'"),
+        ("nfs_export=on", "option 'nfs_export=on' is not supported"),
+        ("uuid=on", "option 'uuid=on' is not supported"),
+        ("uuid=off", "option 'uuid=off' is not supported"),
+        ("verity=require", "option 'verity=require' is not supported"),
+        ("override_creds", "option 'override_creds' is not supported"),
+        ("writeback=1", "option 'writeback=1' is not supported"),
+        ("fast_ino=1", "option 'fast_ino=1' is not supported"),
+        ("auto_unmount", "option 'auto_unmount' is not supported"),
+        ("context=\"u:r:t:s0:c1,c2\"", "option 'context=u:r:t:s0:c1,c2' is not supported"),
+    ] {
+        let options = parse(text).unwrap();
+        assert_eq!(options.unhonoured.len(), 1, "{text}");
+        let shown = options.unhonoured[0].to_string();
+        assert!(shown.starts_with(expected), "{text}: {shown}");
+    }
+}
+
+#[test]
+fn metacopy_has_an_effect_where_nothing_is_copied_up() {
+    let stack = |upper: Option<UpperSpec>| StackSpec { lowers: paths(&["a"]), data_only: Vec::new(), upper };
+    let upper = Some(UpperSpec { upper: "u".into(), work: "w".into() });
+    let asked = parse("metacopy=on").unwrap();
+    assert_eq!(asked.without_effect(&stack(None)), []);
+    assert_eq!(asked.without_effect(&stack(upper.clone())).len(), 1);
+    assert_eq!(parse("metacopy=on,ro").unwrap().without_effect(&stack(upper)), []);
+}
+
+#[test]
+fn values_that_make_no_sense_are_errors() {
+    for (text, expected) in [
+        ("lowerdir=", "option 'lowerdir=': the list of layers is empty"),
+        ("lowerdir=a::b:c", "option 'lowerdir=a::b:c': an ordinary layer follows a data-only layer"),
+        ("datadir+=d", "option 'datadir+=d': a data-only layer needs an ordinary layer before it"),
+        ("lowerdir=a::d,lowerdir+=b", "option 'lowerdir+=b': an ordinary layer follows a data-only layer"),
+        ("upperdir=", "option 'upperdir=': give a directory"),
+        ("workdir=a\\", "option 'workdir=a\\': a backslash at the end escapes nothing"),
+        ("redirect_dir=maybe", "option 'redirect_dir=maybe': give one of on, follow, nofollow, off"),
+        ("index=1", "option 'index=1': give one of on, off"),
+        ("timeout=-1", "option 'timeout=-1': give seconds, 0 or more, with a fraction if you like"),
+        ("timeout=nan", "option 'timeout=nan': give seconds, 0 or more, with a fraction if you like"),
+        ("timeout=1e99", "option 'timeout=1e99': give seconds, 0 or more, with a fraction if you like"),
+        ("squash_to_uid=x", "option 'squash_to_uid=x': give a user id, a number up to 4294967295"),
+        ("max_threads=0", "option 'max_threads=0': give at least one thread"),
+        ("fsync=yes", "option 'fsync=yes': give one of 1, 0"),
+        ("context=\"a", "options 'context=\\\"a': a quoted value does not end"),
+    ] {
+        assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
+    }
+    for text in
+        ["uidmapping=0:1", "uidmapping=", "uidmapping=0:0:0", "uidmapping=4294967295:0:1", "gidmapping=a:b:c"]
+    {
+        assert!(parse(text).unwrap_err().to_string().contains("ID:MAPPED:LEN"), "{text}");
+    }
+}
+
+#[test]
+fn several_texts_add_up_and_later_wins() {
+    let mut options = Options::default();
+    options.parse(b"lowerdir=a,ro").unwrap();
+    options.parse(b"rw,noatime").unwrap();
+    assert_eq!(options.lowers, paths(&["a"]));
+    assert_eq!(options.read_only, Some(Switch::Off));
+    assert_eq!(options.atime, Some(Switch::Off));
+}
+
+#[test]
+fn redirect_dir_unset_depends_on_form_and_namespace() {
+    use Form::*;
+    use Privilege::*;
+    for (text, form, privilege, expected) in [
+        ("", Command, Full, RedirectDir::On),
+        ("", Command, None, RedirectDir::On),
+        ("userxattr", Command, Full, RedirectDir::On),
+        ("", Compatible, Full, RedirectDir::On),
+        ("userxattr", Compatible, Full, RedirectDir::Follow),
+        ("", Compatible, Namespace, RedirectDir::Follow),
+        ("", Compatible, None, RedirectDir::Follow),
+        ("redirect_dir=on", Compatible, None, RedirectDir::On),
+        ("redirect_dir=nofollow", Command, Full, RedirectDir::NoFollow),
+    ] {
+        let behaviour = behaviour(&parse(text).unwrap(), form, privilege);
+        assert_eq!(behaviour.redirect_dir, expected, "{text} {form:?} {privilege:?}");
+    }
+}
+
+#[test]
+fn nothing_said_is_the_default_behaviour() {
+    assert_eq!(behaviour(&Options::default(), Form::Command, Privilege::Full), Behaviour::default());
+    assert_eq!(summary(&Behaviour::default()), ["redirect_dir=on", "index=off", "xino=auto"]);
+}
+
+#[test]
+fn squash_to_an_id_wins_over_root() {
+    let squash = |text| behaviour(&parse(text).unwrap(), Form::Command, Privilege::Full).squash;
+    assert_eq!(squash("squash_to_root"), Squash::To { uid: Some(0), gid: Some(0) });
+    assert_eq!(squash("squash_to_uid=7,squash_to_root"), Squash::To { uid: Some(7), gid: Some(0) });
+    assert_eq!(squash("squash_to_gid=8"), Squash::To { uid: None, gid: Some(8) });
+    assert_eq!(squash("ro"), Squash::None);
+}
+
+#[test]
+fn flags_as_root_are_the_kernels_and_as_a_user_ones_own() {
+    let flags = |text, privilege| mount_flags(&parse(text).unwrap(), privilege);
+    let root = flags("", Privilege::Full);
+    assert_eq!((root.access, root.suid, root.dev), (Access::Everyone, Switch::On, Switch::On));
+    let user = flags("", Privilege::None);
+    assert_eq!((user.access, user.suid, user.dev), (Access::Owner, Switch::Off, Switch::Off));
+    assert_eq!(flags("allow_other", Privilege::None).access, Access::Everyone);
+    assert_eq!(flags("nodev", Privilege::Full).dev, Switch::Off);
+}
+
+#[test]
+fn a_summary_can_be_parsed_again() {
+    let text = "redirect_dir=follow,index=on,xino=off,ro,userxattr,whiteouts=kernel,volatile,noacl,noxattrs=1,\
+                uidmapping=0:1000:1,gidmapping=0:1:2:5:6:7,squash_to_uid=3,xattr_permissions=2,static_nlink,ino32_t,\
+                timeout=1.5";
+    let behaviour = |text: &str| behaviour(&parse(text).unwrap(), Form::Command, Privilege::Full);
+    assert_eq!(summary(&behaviour(text)).join(","), text);
+    assert_eq!(behaviour(&summary(&behaviour(text)).join(",")), behaviour(text));
+}

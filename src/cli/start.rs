@@ -1,0 +1,282 @@
+//! From a parsed command line to a mount that serves: check, open, mount, become a daemon.
+//!
+//! Everything that can fail does so before the fork, in the process that the caller waits for.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
+
+use super::Failure;
+use super::log_setup::LogArgs;
+use super::options::{self, Access, Form, MountFlags, Options, Switch};
+use super::workdir::{self, MadeDir};
+use crate::config::{Behaviour, StackSpec, UpperSpec};
+use crate::control::MountInfo;
+use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
+use crate::overlay::Overlay;
+use crate::source::facts::{Privilege, gather};
+use crate::source::preflight::{self, Checked, Covering, Facts, Found, Refusal, Role};
+use crate::source::{self, Source};
+use crate::sys::daemon::{self, Side};
+
+/// The first field in /proc/mounts, unless the caller names another.
+const SOURCE_NAME: &str = "lamina";
+
+/// A mount as the caller wants it, parsed and not yet checked.
+#[derive(Debug)]
+pub struct Request {
+    /// The layers, top first.
+    pub sources: Vec<Source>,
+    /// The upper directory.
+    pub upper: Option<PathBuf>,
+    /// The work directory, `None` for the default one.
+    pub work: Option<PathBuf>,
+    /// The mount point.
+    pub mountpoint: PathBuf,
+    /// Whether it may have entries.
+    pub covering: Covering,
+    /// The options.
+    pub options: Options,
+    /// Which command line it was.
+    pub form: Form,
+    /// What becomes of this process.
+    pub process: Process,
+    /// The first field in /proc/mounts; `fsname=` wins.
+    pub name: Option<OsString>,
+}
+
+/// What becomes of the process once the mount is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// A child of it serves, and it ends.
+    Daemon,
+    /// It serves.
+    Foreground,
+    /// It only checks, and mounts nothing (`mount --fake`).
+    CheckOnly,
+}
+
+/// Mounts and serves. Returns in the process that the caller waits for only with an error, or after the mount's end in
+/// the foreground.
+pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
+    let mut stack = source::stack(request.sources.iter().cloned(), None);
+    if stack.lowers.is_empty() {
+        return Err(Failure::usage("there are no layers").hint("give at least one directory as a layer"));
+    }
+    stack.upper = upper_spec(&request)?;
+    report_without_effect(&request, &stack)?;
+    log.with_debug(request.options.debug).init()?;
+    preflight::raise_descriptor_limit(stack.lowers.len() + stack.data_only.len())?;
+    let privilege = Privilege::of_this_process();
+    let Some(prepared) = prepare(&request, stack, privilege)? else { return Ok(()) };
+    let Prepared { stack, mountpoint, made } = prepared;
+
+    // Modes are exactly as callers of the mount ask for them; their own umask comes with each request.
+    umask(Mode::empty());
+    let behaviour = options::behaviour(&request.options, request.form, privilege);
+    let overlay = Overlay::open_stack(&stack, &behaviour)?;
+    let info = || MountInfo::of_this_process(&stack, &mountpoint, options::summary(&behaviour));
+    let spec = mount_spec(&request, &stack, &behaviour, privilege, &mountpoint, encode(&info())?);
+    // From here on a signal must not leave a mount without a daemon behind.
+    let signals = block_signals()?;
+    let null = open_null()?;
+    let mut mounted =
+        crate::fuse::mount(Arc::new(overlay), &spec).map_err(|error| Failure::trouble(error.to_string()))?;
+    if request.process == Process::Daemon {
+        let failed = |error| Failure::trouble(format!("the daemon cannot be started: {error}"));
+        if let Side::Parent(_) = daemon::fork().map_err(failed)? {
+            daemon::leave(0);
+        }
+        daemon::detach(&null).map_err(failed)?;
+        mounted.describe(encode(&info())?);
+    }
+    if let Some(made) = made {
+        made.keep();
+    }
+    serve(mounted, signals, request.process)
+}
+
+/// What was asked and has no effect: refused on our own command line, named on the other, whose callers pass on options
+/// that are meant for the kernel.
+fn report_without_effect(request: &Request, stack: &StackSpec) -> Result<(), Failure> {
+    let ignored = request.options.without_effect(stack);
+    match (request.form, ignored.as_slice()) {
+        (_, []) => Ok(()),
+        (Form::Compatible, all) => {
+            for one in all {
+                eprintln!("lamina: warning: {one}; it is ignored");
+            }
+            Ok(())
+        }
+        (Form::Command, all) => {
+            let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+            Err(Failure::usage(all.join("\n        "))
+                .hint("leave it out; lamina mount --help lists the options"))
+        }
+    }
+}
+
+/// The upper with its work directory, given or by default.
+fn upper_spec(request: &Request) -> Result<Option<UpperSpec>, Failure> {
+    let Some(upper) = &request.upper else {
+        return match &request.work {
+            None => Ok(None),
+            Some(work) => {
+                Err(Failure::usage(format!("work directory '{}' without an upper", work.display()))
+                    .hint("add an upper directory (--upper, upperdir=), or leave the work directory out"))
+            }
+        };
+    };
+    let work = match &request.work {
+        Some(work) => work.clone(),
+        None => {
+            let real = fs::canonicalize(upper).map_err(|error| {
+                let errno = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+                Refusal::Unreachable { role: Role::Upper, path: upper.clone(), errno }
+            })?;
+            workdir::default_for(&real).ok_or_else(|| {
+                Failure::usage(format!("upper directory '{}' has no parent directory", upper.display()))
+                    .hint("give a work directory with --work (workdir=)")
+            })?
+        }
+    };
+    Ok(Some(UpperSpec { upper: upper.clone(), work }))
+}
+
+/// A stack that passed all checks, with real paths, and a work directory that was made for it.
+struct Prepared {
+    stack: StackSpec,
+    mountpoint: PathBuf,
+    made: Option<MadeDir>,
+}
+
+/// Checks everything; `None` where that was all that was asked for. The default work directory is made only once all else
+/// has passed.
+fn prepare(request: &Request, stack: StackSpec, privilege: Privilege) -> Result<Option<Prepared>, Failure> {
+    let look = || gather(&stack, &request.mountpoint, privilege);
+    let mut facts = look();
+    let to_be_made = request.work.is_none() && work_is_missing(&facts);
+    if to_be_made {
+        facts.work = None;
+    }
+    let mut checked = preflight::judge(&facts, request.covering)?;
+    if request.process == Process::CheckOnly {
+        return Ok(None);
+    }
+    let mut made = None;
+    if let (true, Some(spec)) = (to_be_made, &stack.upper) {
+        made = MadeDir::make(&spec.work, &spec.upper)?;
+        checked = preflight::judge(&look(), request.covering)?;
+    }
+    let Checked { mut layers, writable, mountpoint } = checked;
+    let data_only = layers.split_off(stack.lowers.len());
+    let upper = writable.map(|(upper, work)| UpperSpec { upper, work });
+    Ok(Some(Prepared { stack: StackSpec { lowers: layers, data_only, upper }, mountpoint, made }))
+}
+
+fn work_is_missing(facts: &Facts) -> bool {
+    let found = facts.work.as_ref().map(|fact| &fact.found);
+    matches!(found, Some(Found::Unreachable(nix::errno::Errno::ENOENT)))
+}
+
+fn mount_spec(
+    request: &Request,
+    stack: &StackSpec,
+    behaviour: &Behaviour,
+    privilege: Privilege,
+    mountpoint: &Path,
+    info: Vec<u8>,
+) -> MountSpec {
+    let flags = options::mount_flags(&request.options, privilege);
+    let name = request.name.as_ref().map(|name| name.to_string_lossy().into_owned());
+    MountSpec {
+        mountpoint: mountpoint.to_owned(),
+        source_name: request.options.source_name.clone().or(name).unwrap_or_else(|| SOURCE_NAME.to_owned()),
+        access: match flags.access {
+            Access::Owner => AccessPolicy::Owner,
+            Access::OwnerAndRoot => AccessPolicy::AllowRoot,
+            Access::Everyone => AccessPolicy::AllowOther,
+        },
+        flags: vfs_flags(flags, stack.upper.is_none() || behaviour.read_only),
+        permissions: PermissionChecks::Kernel,
+        acl: behaviour.acl,
+        threads: request.options.threads.unwrap_or(0),
+        info,
+    }
+}
+
+fn vfs_flags(flags: MountFlags, read_only: bool) -> VfsFlags {
+    let mut vfs = VfsFlags::empty();
+    vfs.set(VfsFlags::READ_ONLY, read_only);
+    vfs.set(VfsFlags::NO_SUID, flags.suid == Switch::Off);
+    vfs.set(VfsFlags::NO_DEVICES, flags.dev == Switch::Off);
+    vfs.set(VfsFlags::NO_EXEC, flags.exec == Switch::Off);
+    vfs.set(VfsFlags::NO_ATIME, flags.atime == Switch::Off);
+    vfs.set(VfsFlags::NO_DIR_ATIME, flags.dir_atime == Switch::Off);
+    vfs.set(VfsFlags::SYNC, flags.sync == Switch::On);
+    vfs.set(VfsFlags::DIR_SYNC, flags.dir_sync == Switch::On);
+    vfs
+}
+
+fn encode(info: &MountInfo) -> Result<Vec<u8>, Failure> {
+    info.encode().map_err(|error| Failure::trouble(format!("the mount cannot be described: {error}")))
+}
+
+fn open_null() -> Result<File, Failure> {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    null.map_err(|error| Failure::trouble(format!("/dev/null cannot be opened: {error}")))
+}
+
+/// Blocks the signals that end a mount, in this thread and in all that it will start.
+fn block_signals() -> Result<SigSet, Failure> {
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    signals
+        .thread_block()
+        .map_err(|errno| Failure::trouble(format!("signals cannot be blocked: {}", errno.desc())))?;
+    Ok(signals)
+}
+
+fn serve(mut mounted: Mounted, signals: SigSet, process: Process) -> Result<(), Failure> {
+    let unmounter = mounted.unmounter();
+    thread::Builder::new()
+        .name("lamina-signals".to_owned())
+        .spawn(move || unmount_on_signals(signals, process, unmounter))
+        .map_err(|error| Failure::trouble(format!("a thread cannot be started: {error}")))?;
+    mounted.serve().map_err(|error| {
+        // A daemon has no terminal: its log is all that it leaves.
+        log::error!("{error}");
+        Failure::from(error)
+    })
+}
+
+/// The first signal unmounts; users of the mount that are left are served until a second one.
+fn unmount_on_signals(signals: SigSet, process: Process, mut unmounter: Unmounter) {
+    let mut unmounted = false;
+    loop {
+        match signals.wait() {
+            // A daemon has no terminal that could hang up.
+            Ok(Signal::SIGHUP) if process == Process::Daemon => {}
+            Ok(signal) if unmounted => {
+                log::warn!("{signal} again: ending now, though the mount is still in use");
+                std::process::exit(1);
+            }
+            Ok(signal) => {
+                // Said before it happens: the process may end with the mount.
+                log::info!("{signal}: unmounting");
+                match unmounter.unmount() {
+                    Ok(()) => unmounted = true,
+                    Err(error) => log::error!("{signal}: {error}"),
+                }
+            }
+            Err(errno) => {
+                log::error!("waiting for signals: {}", errno.desc());
+                return;
+            }
+        }
+    }
+}

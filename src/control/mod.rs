@@ -1,0 +1,25 @@
+//! Talking to live mounts: which there are, which stack each has, and taking one away.
+//!
+//! A live mount answers a [`MountInfo`] as JSON, as the value of the extended attribute [`MOUNT_XATTR`] of its root.
+
+#[cfg(feature = "cli")]
+mod info;
+#[cfg(feature = "cli")]
+pub mod mounts;
+#[cfg(feature = "cli")]
+mod patience;
+#[cfg(feature = "cli")]
+pub mod table;
+#[cfg(feature = "cli")]
+pub mod unmount;
+
+#[cfg(feature = "cli")]
+pub use info::{LayerInfo, MountInfo, PathText};
+
+use std::ffi::CStr;
+
+/// The attribute of a mount's root that describes the mount. It is never listed.
+pub const MOUNT_XATTR: &CStr = c"user.lamina.mount";
+
+/// The type of our mounts in /proc/mounts.
+pub const FS_TYPE: &str = "fuse.lamina";

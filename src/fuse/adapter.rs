@@ -1,0 +1,298 @@
+//! One handler a kind of request: decode, one call of the union, a reply value.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::wire::{
+    Body, CopyAnswer, DecodeError, DirBuffer, KernelCache, MAX_IO, Reply, Request, Room, Unique, decode,
+};
+use crate::error::{Error, Kind, Result};
+use crate::overlay::{Invalidation, NodeId, Overlay, Place, Validity};
+
+/// The extended attribute of the root that describes the mount. Never listed, never set.
+const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
+
+/// Names that nobody sets or removes through a mount.
+const RESERVED: &[u8] = b"user.lamina.";
+
+/// Who may ask, where the kernel does not check it (`allow_root`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Whoever the kernel lets through.
+    Open,
+    /// Root, and this user.
+    RootAnd(u32),
+}
+
+/// Room for the data of one reply, used again for each.
+#[derive(Debug)]
+pub struct Scratch(Vec<u8>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        // The allocator hands out zeroed pages lazily: what is never used costs nothing.
+        Scratch(vec![0; MAX_IO as usize])
+    }
+}
+
+impl Scratch {
+    fn room(&mut self, size: u32) -> Result<&mut [u8], Kind> {
+        let size = usize::try_from(size).map_err(|_| Kind::Protocol("its size is absurd"))?;
+        self.0.get_mut(..size).ok_or(Kind::Protocol("it asks for more data than was agreed"))
+    }
+}
+
+/// The union as a FUSE file system, without any transport. All methods may be called from any thread at once.
+#[derive(Debug)]
+pub struct Adapter {
+    overlay: Arc<Overlay>,
+    validity: Validity,
+    info: Vec<u8>,
+    gate: Gate,
+}
+
+impl Adapter {
+    /// `info` is what `user.lamina.mount` of the root answers.
+    pub fn new(overlay: Arc<Overlay>, info: Vec<u8>) -> Self {
+        let validity = overlay.validity();
+        Adapter { overlay, validity, info, gate: Gate::Open }
+    }
+
+    /// Replaces what `user.lamina.mount` of the root answers.
+    pub(super) fn describe(&mut self, info: Vec<u8>) {
+        self.info = info;
+    }
+
+    pub(super) fn behind(self, gate: Gate) -> Self {
+        Adapter { gate, ..self }
+    }
+
+    /// Takes the bytes of a request through decoding and [`Adapter::dispatch`]. `None` where nobody can be answered.
+    pub fn serve<'b>(&self, bytes: &[u8], scratch: &'b mut Scratch) -> Option<(Unique, Reply<'b>)> {
+        match decode(bytes) {
+            Ok(request) => Some((request.header.unique, self.dispatch(&request, scratch))),
+            Err(DecodeError { unique, error }) => {
+                let reply = failed(&error);
+                unique.map(|unique| (unique, reply))
+            }
+        }
+    }
+
+    /// Answers one request. Errors and panics end here: as an errno and a line in the log.
+    pub fn dispatch<'b>(&self, request: &Request<'_>, scratch: &'b mut Scratch) -> Reply<'b> {
+        guarded(request, || self.answer(request, scratch))
+    }
+
+    /// What the kernel must be told to forget since the last call.
+    pub fn take_invalidations(&self) -> Vec<Invalidation> {
+        self.overlay.take_invalidations()
+    }
+
+    fn answer<'b>(&self, request: &Request<'_>, scratch: &'b mut Scratch) -> Result<Reply<'b>> {
+        let Request { header, body, .. } = request;
+        self.admit(request)?;
+        let node = header.node;
+        let at = |name| Place { dir: node, name };
+        let overlay = &*self.overlay;
+        let entry = |entry| Reply::Entry(entry, self.validity);
+        let attr = |attr| Reply::Attr(attr, self.validity);
+
+        Ok(match *body {
+            Body::Lookup { name } => match overlay.lookup(node, name)? {
+                Some(found) => entry(found),
+                None => Reply::NoEntry(self.validity),
+            },
+            Body::Forget { count } => {
+                overlay.forget(node, count);
+                Reply::Silence
+            }
+            Body::BatchForget(forgets) => {
+                for (node, count) in forgets.iter() {
+                    overlay.forget(node, count);
+                }
+                Reply::Silence
+            }
+            Body::Getattr => attr(overlay.getattr(node)?),
+            Body::Statx => Reply::Statx(overlay.getattr(node)?, self.validity),
+            Body::Setattr { handle, change } => attr(overlay.setattr(node, handle, &change)?),
+            Body::Readlink => owned(overlay.readlink(node)?),
+            Body::Symlink { name, target } => {
+                entry(overlay.symlink(&header.caller(0), at(name), target.0)?)
+            }
+            Body::Mknod { name, kind, perm, umask } => {
+                entry(overlay.mknod(&header.caller(umask), at(name), kind, perm)?)
+            }
+            Body::Mkdir { name, perm, umask } => {
+                entry(overlay.mkdir(&header.caller(umask), at(name), perm)?)
+            }
+            Body::Unlink { name } => done(overlay.unlink(at(name)))?,
+            Body::Rmdir { name } => done(overlay.rmdir(at(name)))?,
+            Body::Rename { name, new_dir, new_name, mode } => {
+                done(overlay.rename(at(name), Place { dir: new_dir, name: new_name }, mode))?
+            }
+            Body::Link { node, name } => entry(overlay.link(node, at(name))?),
+            Body::Open { mode } => Reply::Opened(overlay.open(node, mode)?.handle, KernelCache::Keep),
+            Body::Create { name, perm, umask, mode, existing } => {
+                let (made, opened) = overlay.create(&header.caller(umask), at(name), perm, mode, existing)?;
+                Reply::Created(made, self.validity, opened.handle, KernelCache::Keep)
+            }
+            Body::Tmpfile { perm, umask, access } => {
+                let (made, opened) = overlay.tmpfile(&header.caller(umask), node, perm, access)?;
+                Reply::Created(made, self.validity, opened.handle, KernelCache::Keep)
+            }
+            Body::Read { handle, offset, size } => {
+                let room = scratch.room(size).map_err(|kind| Error::new("read", kind))?;
+                let len = overlay.read(handle, offset, room)?;
+                Reply::Bytes(Cow::Borrowed(room.get(..len).unwrap_or_default()))
+            }
+            Body::Write { handle, offset, data, kill, cause: _ } => {
+                // The cause changes nothing without a writeback cache: the handle named is open for writing either way.
+                let len = overlay.write(handle, offset, data.0, kill)?;
+                Reply::Written(count("write", len)?)
+            }
+            Body::Statfs => Reply::Statfs(overlay.statfs()?),
+            Body::Release { handle } => {
+                overlay.release(handle);
+                Reply::Done
+            }
+            Body::Fsync { handle, sync } => done(overlay.fsync(handle, sync))?,
+            Body::FsyncDir { sync } => done(overlay.fsyncdir(node, sync))?,
+            Body::Setxattr { name, value, mode, sgid } => {
+                not_reserved("set attribute", name.0)?;
+                done(overlay.setxattr(node, name.0, value.0, mode, sgid))?
+            }
+            Body::Removexattr { name } => {
+                not_reserved("remove attribute", name.0)?;
+                done(overlay.removexattr(node, name.0))?
+            }
+            Body::Getxattr { name, room } => {
+                if node == NodeId::ROOT && name.0 == MOUNT_INFO {
+                    return fitting("get attribute", self.info.clone(), room);
+                }
+                fitting("get attribute", overlay.getxattr(node, name.0)?, room)?
+            }
+            Body::Listxattr { room } => {
+                fitting("list attributes", overlay.listxattr(node, header.trusted())?, room)?
+            }
+            Body::Readdir { cookie, size, listing } => {
+                let room = scratch.room(size.min(MAX_IO)).map_err(|kind| Error::new("list", kind))?;
+                let mut sink = DirBuffer::new(room, listing, self.validity);
+                overlay.readdir(node, cookie, listing, &mut sink)?;
+                Reply::Bytes(Cow::Borrowed(sink.finish()))
+            }
+            Body::Fallocate { handle, mode, offset, len } => {
+                done(overlay.fallocate(handle, mode, offset, len, header.kill_priv()))?
+            }
+            Body::Lseek { handle, offset, seek } => Reply::Offset(overlay.seek(handle, offset, seek)?),
+            Body::CopyFileRange { from, to, len, answer: CopyAnswer::Wide } => {
+                Reply::Copied(overlay.copy_file_range(from, to, len, header.kill_priv())?)
+            }
+            Body::CopyFileRange { from, to, len, answer: CopyAnswer::Narrow } => {
+                // The answer has 32 bits: copy no more than it can tell.
+                let len = len.min(u64::from(u32::MAX) & !0xfff);
+                Reply::Written(count(
+                    "copy file range",
+                    overlay.copy_file_range(from, to, len, header.kill_priv())?,
+                )?)
+            }
+            // Nothing of ours waits for long enough to be worth stopping; the request it is about is answered as usual.
+            Body::Interrupt { .. } => Reply::Silence,
+            Body::Destroy => Reply::Done,
+            // ENOSYS once, and the kernel does it by itself from then on.
+            Body::Flush | Body::Opendir | Body::Releasedir | Body::Access | Body::Poll | Body::Unknown(_) => {
+                return Err(Error::new(request.kind, Kind::NotImplemented));
+            }
+            // Not ENOSYS: that would take ioctl's own errno away from every file.
+            Body::Ioctl => return Err(Error::new("ioctl", Errno::ENOTTY)),
+        })
+    }
+
+    /// `allow_root` is `allow_other` to the kernel; here everybody else is turned away. What finishes something begun, or
+    /// uses a file that is open, is let through.
+    fn admit(&self, Request { kind, header, body }: &Request<'_>) -> Result<()> {
+        let Gate::RootAnd(owner) = self.gate else { return Ok(()) };
+        let under_way = matches!(
+            body,
+            Body::Forget { .. }
+                | Body::BatchForget(_)
+                | Body::Read { .. }
+                | Body::Write { .. }
+                | Body::Release { .. }
+                | Body::Fsync { .. }
+                | Body::Interrupt { .. }
+                | Body::Destroy
+        );
+        if under_way || header.uid == 0 || header.uid == owner {
+            return Ok(());
+        }
+        Err(Error::new(kind, Kind::AccessDenied))
+    }
+}
+
+/// Runs a handler. What a panic leaves behind is a node's business (its lock is poisoned); the scratch holds nothing.
+fn guarded<'b>(request: &Request<'_>, handler: impl FnOnce() -> Result<Reply<'b>>) -> Reply<'b> {
+    match catch_unwind(AssertUnwindSafe(handler)) {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(error)) => failed(&error),
+        Err(panic) => {
+            let said = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            let Request { kind, header, body } = request;
+            log::error!("{kind} of node {} panicked, and is answered with EIO: {said}", header.node.0);
+            if body.has_reply() { Reply::Failed(Errno::EIO) } else { Reply::Silence }
+        }
+    }
+}
+
+fn done<'b>(result: Result<()>) -> Result<Reply<'b>> {
+    result.map(|()| Reply::Done)
+}
+
+fn owned<'b>(bytes: Vec<u8>) -> Reply<'b> {
+    Reply::Bytes(Cow::Owned(bytes))
+}
+
+fn count<N: TryInto<u32>>(op: &'static str, len: N) -> Result<u32> {
+    len.try_into().map_err(|_| Error::new(op, Kind::Protocol("more bytes than an answer can tell")))
+}
+
+fn fitting<'b>(op: &'static str, value: Vec<u8>, room: Room) -> Result<Reply<'b>> {
+    let len = count(op, value.len())?;
+    match room {
+        Room::Probe => Ok(Reply::XattrSize(len)),
+        Room::Bytes(room) if len <= room => Ok(owned(value)),
+        Room::Bytes(_) => Err(Error::new(op, Kind::BufferTooSmall)),
+    }
+}
+
+fn not_reserved(op: &'static str, name: &[u8]) -> Result<()> {
+    if name.starts_with(RESERVED) {
+        return Err(Error::new(op, Kind::NotPermitted("names in user.lamina. are the mount's own")).at(name));
+    }
+    Ok(())
+}
+
+/// The one place where an error becomes an errno. Only what points at trouble below or in us is worth a warning; what a
+/// caller brought about is the caller's to hear.
+fn failed<'b>(error: &Error) -> Reply<'b> {
+    let errno = error.errno();
+    match (error.kind(), errno) {
+        (Kind::Protocol(_), _) => log::warn!("{error}"),
+        // The union says these itself, once.
+        (Kind::Corrupt(_), _) => log::debug!("{error}"),
+        (_, Errno::EIO | Errno::EUCLEAN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ESTALE) => {
+            log::warn!("{error}");
+        }
+        _ => log::debug!("{error}"),
+    }
+    Reply::Failed(errno)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use super::*;
+use crate::config::{Behaviour, StackSpec};
+use crate::fuse::wire::{Bytes, Header};
+use crate::overlay::{Access, AclSgid, Entry, HandleId, Listing, OpenMode, Truncate, XattrMode};
+use crate::path::Name;
+
+const INFO: &[u8] = b"{\"pid\":1}";
+
+/// A read-only union of one layer, which lives as long as this.
+struct Fixture {
+    layer: tempfile::TempDir,
+    adapter: Adapter,
+    scratch: Scratch,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let layer = tempfile::tempdir().unwrap();
+        fs::write(layer.path().join("file"), "content").unwrap();
+        symlink("../else/where", layer.path().join("link")).unwrap();
+        fs::create_dir(layer.path().join("dir")).unwrap();
+        let spec = StackSpec { lowers: vec![layer.path().into()], data_only: Vec::new(), upper: None };
+        let overlay = Overlay::open_stack(&spec, &Behaviour::default()).unwrap();
+        let adapter = Adapter::new(Arc::new(overlay), INFO.to_vec());
+        Fixture { layer, adapter, scratch: Scratch::default() }
+    }
+
+    fn ask(&mut self, node: NodeId, body: Body<'_>) -> Reply<'_> {
+        self.adapter.dispatch(&request(1000, node, body), &mut self.scratch)
+    }
+
+    fn find(&mut self, name: &[u8]) -> Entry {
+        match self.ask(NodeId::ROOT, Body::Lookup { name: Name::new(name).unwrap() }) {
+            Reply::Entry(entry, _) => entry,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn open(&mut self, name: &[u8]) -> HandleId {
+        let node = self.find(name).node;
+        let mode = OpenMode { access: Access::Read, truncate: Truncate::Keep };
+        match self.ask(node, Body::Open { mode }) {
+            Reply::Opened(handle, KernelCache::Keep) => handle,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn request(uid: u32, node: NodeId, body: Body<'_>) -> Request<'_> {
+    Request { kind: "TEST", header: Header { unique: Unique(7), node, uid, gid: 0, pid: 1 }, body }
+}
+
+fn bytes<'a>(reply: &'a Reply<'_>) -> &'a [u8] {
+    match reply {
+        Reply::Bytes(bytes) => bytes,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_name_is_found_with_its_attributes_and_a_missing_one_is_remembered() {
+    let mut fixture = Fixture::new();
+    let validity = fixture.adapter.validity;
+    let entry = fixture.find(b"file");
+    assert_ne!(entry.node, NodeId::ROOT);
+    assert_eq!(entry.attr.size, 7);
+    assert_eq!(fixture.ask(entry.node, Body::Getattr), Reply::Attr(entry.attr, validity));
+    assert_eq!(fixture.ask(entry.node, Body::Statx), Reply::Statx(entry.attr, validity));
+    let missing = Body::Lookup { name: Name::new(b"none").unwrap() };
+    assert_eq!(fixture.ask(NodeId::ROOT, missing), Reply::NoEntry(validity));
+    assert_eq!(fixture.ask(entry.node, Body::Forget { count: 1 }), Reply::Silence);
+    assert_eq!(fs::metadata(fixture.layer.path().join("file")).unwrap().size(), 7);
+}
+
+#[test]
+fn data_are_read_up_to_their_end_and_silly_sizes_are_refused() {
+    let mut fixture = Fixture::new();
+    let handle = fixture.open(b"file");
+    let read = |offset, size| Body::Read { handle, offset, size };
+    assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(0, 3))), b"con");
+    assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(3, MAX_IO))), b"tent");
+    assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(99, 10))), b"");
+    assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(0, 0))), b"");
+    assert_eq!(fixture.ask(NodeId::ROOT, read(0, u32::MAX)), Reply::Failed(Errno::EINVAL));
+    assert_eq!(fixture.ask(NodeId::ROOT, Body::Release { handle }), Reply::Done);
+    let link = fixture.find(b"link").node;
+    assert_eq!(bytes(&fixture.ask(link, Body::Readlink)), b"../else/where");
+}
+
+#[test]
+fn a_listing_has_room_for_all_or_for_nothing() {
+    let mut fixture = Fixture::new();
+    let list = |size, listing| Body::Readdir { cookie: 0, size, listing };
+    let names = bytes(&fixture.ask(NodeId::ROOT, list(4096, Listing::Names))).to_vec();
+    for name in [&b"."[..], b"..", b"file", b"link", b"dir"] {
+        let found = names.windows(name.len()).any(|window| window == name);
+        assert!(found, "{} in {}", name.escape_ascii(), names.escape_ascii());
+    }
+    let plus = bytes(&fixture.ask(NodeId::ROOT, list(u32::MAX, Listing::Plus))).len();
+    assert_eq!(plus, names.len() + 5 * 128);
+    assert_eq!(bytes(&fixture.ask(NodeId::ROOT, list(8, Listing::Plus))), b"");
+}
+
+#[test]
+fn the_root_describes_the_mount_and_nobody_changes_that() {
+    let mut fixture = Fixture::new();
+    let get = |room| Body::Getxattr { name: Bytes(MOUNT_INFO), room };
+    assert_eq!(fixture.ask(NodeId::ROOT, get(Room::Probe)), Reply::XattrSize(9));
+    assert_eq!(bytes(&fixture.ask(NodeId::ROOT, get(Room::Bytes(9)))), INFO);
+    assert_eq!(fixture.ask(NodeId::ROOT, get(Room::Bytes(8))), Reply::Failed(Errno::ERANGE));
+    let listed = fixture.ask(NodeId::ROOT, Body::Listxattr { room: Room::Bytes(65536) });
+    assert!(!bytes(&listed).windows(MOUNT_INFO.len()).any(|window| window == MOUNT_INFO));
+    let file = fixture.find(b"file").node;
+    assert!(matches!(fixture.ask(file, get(Room::Probe)), Reply::Failed(Errno::ENODATA | Errno::EOPNOTSUPP)));
+    for node in [NodeId::ROOT, file] {
+        let name = Bytes(b"user.lamina.anything");
+        let set = Body::Setxattr { name, value: Bytes(b"x"), mode: XattrMode::Set, sgid: AclSgid::Keep };
+        assert_eq!(fixture.ask(node, set), Reply::Failed(Errno::EPERM));
+        assert_eq!(fixture.ask(node, Body::Removexattr { name }), Reply::Failed(Errno::EPERM));
+    }
+}
+
+#[test]
+fn what_the_kernel_does_by_itself_is_not_implemented_here() {
+    let mut fixture = Fixture::new();
+    for body in [Body::Opendir, Body::Flush, Body::Access, Body::Poll, Body::Unknown(4711)] {
+        assert_eq!(fixture.ask(NodeId::ROOT, body), Reply::Failed(Errno::ENOSYS), "{body:?}");
+    }
+    assert_eq!(fixture.ask(NodeId::ROOT, Body::Ioctl), Reply::Failed(Errno::ENOTTY));
+    assert_eq!(fixture.ask(NodeId::ROOT, Body::Interrupt { of: Unique(3) }), Reply::Silence);
+}
+
+#[test]
+fn unknown_nodes_and_handles_are_stale_or_bad() {
+    let mut fixture = Fixture::new();
+    assert!(matches!(fixture.ask(NodeId(4711), Body::Getattr), Reply::Failed(_)));
+    let read = Body::Read { handle: HandleId(4711), offset: 0, size: 1 };
+    assert!(matches!(fixture.ask(NodeId::ROOT, read), Reply::Failed(_)));
+    assert_eq!(fixture.ask(NodeId(4711), Body::Forget { count: u64::MAX }), Reply::Silence);
+}
+
+#[test]
+fn bytes_that_are_no_request_are_answered_where_that_is_possible() {
+    let Fixture { adapter, mut scratch, .. } = Fixture::new();
+    assert_eq!(adapter.serve(b"", &mut scratch), None);
+    let mut lookup = [0; 40];
+    lookup[4] = 1;
+    lookup[8] = 0x55;
+    assert_eq!(adapter.serve(&lookup, &mut scratch), Some((Unique(0x55), Reply::Failed(Errno::EINVAL))));
+    let mut forget = lookup;
+    forget[4] = 2;
+    assert_eq!(adapter.serve(&forget, &mut scratch), None);
+}
+
+#[test]
+fn allow_root_turns_strangers_away_but_not_what_is_under_way() {
+    let Fixture { adapter, mut scratch, layer: _layer } = Fixture::new();
+    let adapter = adapter.behind(Gate::RootAnd(1000));
+    let lookup = Body::Lookup { name: Name::new(b"none").unwrap() };
+    let missing = Reply::NoEntry(adapter.validity);
+    let denied = Reply::Failed(Errno::EACCES);
+    for (uid, body, expected) in [
+        (1001, lookup, &denied),
+        (1001, Body::Statfs, &denied),
+        (1000, lookup, &missing),
+        (0, lookup, &missing),
+        (1001, Body::Forget { count: 0 }, &Reply::Silence),
+    ] {
+        let reply = adapter.dispatch(&request(uid, NodeId::ROOT, body), &mut scratch);
+        assert_eq!(&reply, expected, "{body:?} by {uid}");
+    }
+}
+
+#[test]
+fn a_panic_is_answered_with_eio() {
+    let asked = request(0, NodeId::ROOT, Body::Getattr);
+    assert_eq!(guarded(&asked, || panic!("on purpose")), Reply::Failed(Errno::EIO));
+    assert_eq!(guarded(&asked, || panic!("{}", String::from("on purpose"))), Reply::Failed(Errno::EIO));
+    let forget = request(0, NodeId::ROOT, Body::Forget { count: 1 });
+    assert_eq!(guarded(&forget, || panic!("on purpose")), Reply::Silence);
+    assert_eq!(guarded(&asked, || Ok(Reply::Done)), Reply::Done);
+    let missing = || Err(Error::new("test", Kind::NotFound));
+    assert_eq!(guarded(&asked, missing), Reply::Failed(Errno::ENOENT));
+}

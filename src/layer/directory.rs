@@ -1,0 +1,395 @@
+//! A directory as a layer.
+//!
+//! Every access is one name below a directory descriptor, without following symlinks: no symlink in a layer leads out
+//! of it.
+
+use std::collections::HashSet;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::found::{Found, FoundDir, FoundLeaf};
+use crate::config::StatOverride;
+use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
+use crate::marker::{
+    FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, Metacopy, OCI_OPAQUE, OciName, OpaqueMark, RecordedType,
+    Redirect, StatRecord, XattrRules, override_xattrs_read,
+};
+use crate::path::{Name, NameBuf, RelPath};
+use crate::sys::fs::{At, Stat};
+use crate::sys::{dirents, fs, handle, identity, xattr};
+
+/// How a layer's markers are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerRules {
+    /// The namespaces whose attributes are markers.
+    pub markers: MarkersRead,
+    /// Are `.wh.` names whiteouts?
+    pub oci: bool,
+    /// Where owners and modes are recorded.
+    pub stat_override: StatOverride,
+}
+
+/// The `.wh.` names in one directory of one layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OciMarks {
+    /// The names they delete in the layers below.
+    pub whiteouts: HashSet<NameBuf>,
+}
+
+/// One entry of one layer's directory.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed<'a> {
+    /// The name.
+    pub name: Name<'a>,
+    /// The type bits as the directory has them (`d_type`), 0 where it does not say.
+    pub kind: u8,
+    /// It says that the name is deleted.
+    pub whiteout: bool,
+}
+
+/// A directory as a layer.
+#[derive(Debug)]
+pub struct Layer {
+    /// Which layer of the stack it is.
+    pub id: LayerRef,
+    /// Where it is, as it was given.
+    pub path: PathBuf,
+    /// `st_dev` of its root.
+    pub dev: u64,
+    /// The uuid of its file system, zeroes where it has none.
+    pub uuid: [u8; 16],
+    /// How its markers are read.
+    pub rules: LayerRules,
+    root: OwnedFd,
+    root_io: OwnedFd,
+}
+
+impl Layer {
+    /// Opens the layer's root.
+    ///
+    /// # Errors
+    /// Where it is missing, not a directory or not readable.
+    pub fn open(path: &Path, id: LayerRef, mut rules: LayerRules) -> Result<Layer> {
+        use std::os::unix::ffi::OsStrExt;
+        let context = |error: Error| error.at(path.as_os_str().as_bytes()).in_layer(id);
+        let root = fs::open_dir_path(path).op("open layer").map_err(context)?;
+        let root_io = fs::reopen_dir(root.as_fd(), libc::O_RDONLY).op("open layer").map_err(context)?;
+        let stat = fs::stat(At::Fd(root.as_fd())).op("stat layer").map_err(context)?;
+        // A layer that others made says by its root whether owners are recorded in it (as fuse-overlayfs reads them).
+        for mode in [StatOverride::Containers, StatOverride::Privileged] {
+            let recorded = override_xattrs_read(mode)
+                .iter()
+                .any(|name| xattr::get(At::Fd(root.as_fd()), name.to_bytes()).is_ok());
+            if rules.stat_override == StatOverride::Off && recorded {
+                rules.stat_override = mode;
+            }
+        }
+        Ok(Layer {
+            id,
+            path: path.to_path_buf(),
+            dev: stat.dev,
+            // Zeroes are what the kernel's overlay records for a file system without a uuid.
+            uuid: identity::fs_uuid(root_io.as_fd()).unwrap_or_default(),
+            rules,
+            root,
+            root_io,
+        })
+    }
+
+    /// The root, as an O_PATH descriptor.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// The root, open for reading: for statfs, handles and locks.
+    pub fn root_io(&self) -> BorrowedFd<'_> {
+        self.root_io.as_fd()
+    }
+
+    /// Which attributes are markers here.
+    pub fn xattr_rules(&self) -> XattrRules {
+        XattrRules::new(self.rules.markers, self.rules.stat_override)
+    }
+
+    /// A directory of the layer, as an O_PATH descriptor.
+    pub fn open_dir(&self, path: &RelPath) -> Result<OwnedFd> {
+        fs::open_dir_below(self.root(), path.as_bytes())
+            .op("open directory")
+            .at(path.as_bytes())
+            .in_layer(self.id)
+    }
+
+    /// The attributes of an object, with a recorded owner and mode applied.
+    pub fn stat(&self, at: At<'_>) -> Result<Stat> {
+        let stat = fs::stat(at).op("stat").in_layer(self.id)?;
+        self.apply_record(at, stat)
+    }
+
+    fn apply_record(&self, at: At<'_>, mut stat: Stat) -> Result<Stat> {
+        for name in override_xattrs_read(self.rules.stat_override) {
+            let value = match xattr::get(at, name.to_bytes()) {
+                Ok(value) => value,
+                // No record, or a type of object that cannot carry one: the inode is what it says.
+                Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => continue,
+                Err(errno) => return Err(Error::new("read owner record", errno).in_layer(self.id)),
+            };
+            let record = StatRecord::decode(&value).map_err(|c| self.corrupt("read owner record", c))?;
+            stat.uid = record.uid;
+            stat.gid = record.gid;
+            stat.mode = (stat.mode & libc::S_IFMT) | record.perm;
+            if let Some(kind) = record.kind {
+                let (bits, major, minor) = match kind {
+                    RecordedType::Regular => (libc::S_IFREG, 0, 0),
+                    RecordedType::Directory => (libc::S_IFDIR, 0, 0),
+                    RecordedType::Symlink => (libc::S_IFLNK, 0, 0),
+                    RecordedType::Fifo => (libc::S_IFIFO, 0, 0),
+                    RecordedType::Socket => (libc::S_IFSOCK, 0, 0),
+                    RecordedType::BlockDevice { major, minor } => (libc::S_IFBLK, major, minor),
+                    RecordedType::CharDevice { major, minor } => (libc::S_IFCHR, major, minor),
+                };
+                // What is no directory can be recorded as any other type, since it is only an inode here.
+                if !stat.is_dir() && bits != libc::S_IFDIR {
+                    stat.mode = bits | record.perm;
+                    (stat.rdev_major, stat.rdev_minor) = (major, minor);
+                }
+            }
+            break;
+        }
+        Ok(stat)
+    }
+
+    /// Says what the layer has at `name` in `dir`. `xwhiteouts` and `oci` are what is known of that directory.
+    ///
+    /// # Errors
+    /// Markers that cannot be understood ([`Kind::Corrupt`]), and failing system calls.
+    pub fn look(
+        &self,
+        dir: BorrowedFd<'_>,
+        xwhiteouts: bool,
+        oci: Option<&OciMarks>,
+        name: Name<'_>,
+    ) -> Result<Found> {
+        self.look_inner(dir, xwhiteouts, oci, name).at(name.as_bytes()).in_layer(self.id)
+    }
+
+    fn look_inner(
+        &self,
+        dir: BorrowedFd<'_>,
+        xwhiteouts: bool,
+        oci: Option<&OciMarks>,
+        name: Name<'_>,
+    ) -> Result<Found> {
+        let deleted_by_name = oci.is_some_and(|oci| oci.whiteouts.contains(name.as_bytes()));
+        if self.rules.oci && !matches!(OciName::of(name), OciName::Plain(_)) {
+            return Ok(Found::Absent);
+        }
+        let at = At::Name(dir, name);
+        let stat = match fs::stat(at) {
+            Ok(stat) => stat,
+            // A layer whose file system takes only shorter names cannot hold a longer one.
+            Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {
+                return Ok(if deleted_by_name { Found::Whiteout } else { Found::Absent });
+            }
+            Err(errno) => return Err(Error::new("look up", errno)),
+        };
+        match stat.mode & libc::S_IFMT {
+            libc::S_IFCHR if stat.rdev_major == 0 && stat.rdev_minor == 0 => Ok(Found::Whiteout),
+            libc::S_IFDIR => self.look_dir(dir, name, stat, deleted_by_name).map(Found::Dir),
+            libc::S_IFREG => self.look_regular(at, stat, xwhiteouts),
+            _ => Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy: None })),
+        }
+    }
+
+    fn look_regular(&self, at: At<'_>, stat: Stat, xwhiteouts: bool) -> Result<Found> {
+        let names = xattr::list(at).op("list attributes")?;
+        if names.is_empty() {
+            return Ok(Found::Leaf(FoundLeaf { stat, metacopy: None }));
+        }
+        if xwhiteouts && stat.size == 0 && self.marker_name(&names, Marker::Whiteout).is_some() {
+            return Ok(Found::Whiteout);
+        }
+        let metacopy = match self.marker_name(&names, Marker::Metacopy) {
+            None => None,
+            Some(name) => {
+                let value = xattr::get(at, name.to_bytes()).op("read metacopy mark")?;
+                Metacopy::decode(&value).map_err(|c| self.corrupt("read metacopy mark", c))?;
+                Some(self.redirect(at, &names)?)
+            }
+        };
+        Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy }))
+    }
+
+    fn look_dir(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: Name<'_>,
+        stat: Stat,
+        deleted_by_name: bool,
+    ) -> Result<FoundDir> {
+        let at = At::Name(dir, name);
+        let mut found = self.read_dir_marks(at, stat)?;
+        // `.wh.NAME` beside a directory NAME deletes what is below it, whatever came first in the layer's tar.
+        found.opaque |= deleted_by_name || (self.rules.oci && self.has_oci_opaque(dir, name)?);
+        Ok(found)
+    }
+
+    /// Decodes the markers of a directory that are attributes.
+    fn read_dir_marks(&self, at: At<'_>, stat: Stat) -> Result<FoundDir> {
+        let names = xattr::list(at).op("list attributes")?;
+        let mut found = FoundDir { stat, opaque: false, xwhiteouts: false, redirect: None };
+        if names.is_empty() {
+            return Ok(found);
+        }
+        let opaque = self.marker_name(&names, Marker::Opaque).or_else(|| {
+            names.iter().any(|n| n == FUSE_OVERLAYFS_OPAQUE.to_bytes()).then_some(FUSE_OVERLAYFS_OPAQUE)
+        });
+        if let Some(name) = opaque {
+            let value = xattr::get(at, name.to_bytes()).op("read opaque mark")?;
+            match OpaqueMark::decode(Some(&value)).map_err(|c| self.corrupt("read opaque mark", c))? {
+                Some(OpaqueMark::Opaque) => found.opaque = true,
+                Some(OpaqueMark::XWhiteouts) => found.xwhiteouts = true,
+                None => {}
+            }
+        }
+        found.redirect = self.redirect(at, &names)?;
+        found.stat = self.apply_record(at, stat)?;
+        Ok(found)
+    }
+
+    /// What the layer says of its own root: opaque means nothing there, but the attributes and the kind of whiteouts
+    /// do.
+    pub fn look_root(&self) -> Result<FoundDir> {
+        let at = At::Fd(self.root());
+        let stat = fs::stat(at).op("stat").at("").in_layer(self.id)?;
+        self.read_dir_marks(at, stat).at("").in_layer(self.id)
+    }
+
+    fn has_oci_opaque(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<bool> {
+        let fd = fs::open_at(dir, name, libc::O_PATH | libc::O_DIRECTORY, 0).op("open directory")?;
+        let Ok(mark) = Name::new(OCI_OPAQUE) else { return Ok(false) };
+        match fs::stat(At::Name(fd.as_fd(), mark)) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            // A directory whose content this user may not reach is not opaque by a name nobody can see.
+            Err(Errno::EACCES) => Ok(false),
+            Err(errno) => Err(Error::new("look for an opaque mark", errno)),
+        }
+    }
+
+    fn redirect(&self, at: At<'_>, names: &xattr::Names) -> Result<Option<Redirect>> {
+        let Some(name) = self.marker_name(names, Marker::Redirect) else { return Ok(None) };
+        let value = xattr::get(at, name.to_bytes()).op("read redirect")?;
+        Redirect::decode(&value).map(Some).map_err(|c| self.corrupt("read redirect", c))
+    }
+
+    /// The attribute by which the object carries `marker`, if it does; `trusted.` before `user.`.
+    fn marker_name(&self, names: &xattr::Names, marker: Marker) -> Option<&'static CStr> {
+        self.rules.markers.namespaces().iter().map(|ns| marker.xattr(*ns)).find(|wanted| {
+            let wanted = wanted.to_bytes();
+            names.iter().any(|name| name == wanted)
+        })
+    }
+
+    /// The value of a marker, where the object carries it.
+    pub fn marker(&self, at: At<'_>, marker: Marker) -> Result<Option<Vec<u8>>> {
+        for namespace in self.rules.markers.namespaces() {
+            match xattr::get(at, marker.xattr(*namespace).to_bytes()) {
+                Ok(value) => return Ok(Some(value)),
+                Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => {}
+                Err(errno) => return Err(Error::new("read marker", errno).in_layer(self.id)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn corrupt(&self, op: &'static str, corrupt: impl Into<Kind>) -> Error {
+        Error::new(op, corrupt).in_layer(self.id)
+    }
+
+    /// The `.wh.` names of a directory; `None` where there are none, or where they mean nothing.
+    pub fn oci_marks(&self, dir: BorrowedFd<'_>) -> Result<Option<Box<OciMarks>>> {
+        if !self.rules.oci {
+            return Ok(None);
+        }
+        let mut marks = OciMarks::default();
+        self.for_each_raw(dir, |entry| {
+            if let Ok(name) = Name::new(entry.name)
+                && let OciName::Whiteout(target) = OciName::of(name)
+            {
+                marks.whiteouts.insert(target.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok((!marks.whiteouts.is_empty()).then(|| Box::new(marks)))
+    }
+
+    /// Hands every entry of a directory to `each`: whiteouts as such, `.wh.` names as the whiteouts they are.
+    pub fn list(
+        &self,
+        dir: BorrowedFd<'_>,
+        xwhiteouts: bool,
+        mut each: impl FnMut(Listed<'_>),
+    ) -> Result<()> {
+        self.for_each_raw(dir, |entry| {
+            let Ok(name) = Name::new(entry.name) else { return Ok(()) };
+            if self.rules.oci {
+                match OciName::of(name) {
+                    OciName::Plain(_) => {}
+                    OciName::Whiteout(target) => {
+                        each(Listed { name: target, kind: 0, whiteout: true });
+                        return Ok(());
+                    }
+                    OciName::Opaque | OciName::AufsMeta | OciName::Invalid => return Ok(()),
+                }
+            }
+            let whiteout = match entry.kind {
+                libc::DT_CHR | libc::DT_UNKNOWN => self.is_whiteout(At::Name(dir, name), xwhiteouts)?,
+                libc::DT_REG if xwhiteouts => self.is_whiteout(At::Name(dir, name), xwhiteouts)?,
+                _ => false,
+            };
+            each(Listed { name, kind: entry.kind, whiteout });
+            Ok(())
+        })
+    }
+
+    fn is_whiteout(&self, at: At<'_>, xwhiteouts: bool) -> Result<bool> {
+        let stat = fs::stat(at).op("stat")?;
+        match stat.mode & libc::S_IFMT {
+            libc::S_IFCHR => Ok(stat.rdev_major == 0 && stat.rdev_minor == 0),
+            libc::S_IFREG if xwhiteouts && stat.size == 0 => {
+                let names = xattr::list(at).op("list attributes")?;
+                Ok(self.marker_name(&names, Marker::Whiteout).is_some())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn for_each_raw(
+        &self,
+        dir: BorrowedFd<'_>,
+        each: impl FnMut(dirents::RawEntry<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let dir = fs::reopen_dir(dir, libc::O_RDONLY).op("open directory").in_layer(self.id)?;
+        dirents::for_each(&dir, each).in_layer(self.id)
+    }
+
+    /// The file handle of an object, where the file system has them.
+    pub fn handle(&self, at: At<'_>) -> Option<handle::FileHandle> {
+        handle::of(at).ok()
+    }
+
+    /// An object by its file handle; `None` where it is gone or this user may not.
+    pub fn open_handle(&self, handle: &handle::FileHandle) -> Option<OwnedFd> {
+        handle::open(self.root_io(), handle).ok()
+    }
+}
+
+impl From<Errno> for Error {
+    /// For reading a directory: everything else names its call.
+    fn from(errno: Errno) -> Self {
+        Error::new("read directory", errno)
+    }
+}

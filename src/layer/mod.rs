@@ -1,0 +1,13 @@
+//! One layer: what it says of a name, its objects, and, for the upper, how things are made in it.
+
+mod copy;
+mod directory;
+mod found;
+mod staged;
+mod upper;
+
+pub use copy::{CopyRules, copy_data, copy_xattrs};
+pub use directory::{Layer, LayerRules, Listed, OciMarks};
+pub use found::{Found, FoundDir, FoundLeaf};
+pub use staged::Staged;
+pub use upper::{OpaqueForm, Upper, UpperOptions, WhiteoutForm};

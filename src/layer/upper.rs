@@ -1,0 +1,545 @@
+//! The upper and its work directory: how things are made, marked and removed in it.
+//!
+//! Like the kernel's overlay we work in the work directory's `work/` (and `index/`) only, and what is made there
+//! becomes visible by one rename. Names in it are spelled here and nowhere else.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use nix::errno::Errno;
+
+use super::directory::{Layer, LayerRules};
+use super::staged::Staged;
+use crate::config::{Durability, Index, Namespace, UpperSpec, Whiteouts};
+use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
+use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, oci_whiteout};
+use crate::path::{Name, NameBuf};
+use crate::sys::fs::{self, At, RenameFlag};
+use crate::sys::xattr::{self, SetMode};
+use crate::sys::{dirents, file};
+
+/// Where objects are made, within the work directory.
+const WORK: &[u8] = b"work";
+/// Where hard links are indexed, within the work directory.
+const INDEX: &[u8] = b"index";
+/// Where features are noted that another mount must know, within [`WORK`].
+const INCOMPAT: &[u8] = b"incompat";
+/// The note of a volatile mount, within [`INCOMPAT`].
+const VOLATILE: &[u8] = b"volatile";
+
+/// How a deletion is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhiteoutForm {
+    /// A character device 0:0.
+    Device,
+    /// An empty file `.wh.NAME`.
+    OciFile,
+}
+
+/// How an opaque directory is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpaqueForm {
+    /// An attribute in this namespace.
+    Xattr(Namespace),
+    /// A file `.wh..wh..opq` in it.
+    OciFile,
+}
+
+/// How an upper is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpperOptions {
+    /// How its markers are read.
+    pub rules: LayerRules,
+    /// The namespace that was asked for; `None` to find out.
+    pub namespace: Option<Namespace>,
+    /// Which whiteouts may be written.
+    pub whiteouts: Whiteouts,
+    /// What is synced.
+    pub durability: Durability,
+    /// Is there an index of hard links?
+    pub index: Index,
+}
+
+/// The writable layer.
+#[derive(Debug)]
+pub struct Upper {
+    /// The layer itself.
+    pub layer: Layer,
+    /// How deletions are written.
+    pub whiteout_form: WhiteoutForm,
+    /// How opaque directories are written.
+    pub opaque_form: OpaqueForm,
+    /// What is synced.
+    pub durability: Durability,
+    work_root: OwnedFd,
+    work: OwnedFd,
+    index: Option<Arc<OwnedFd>>,
+    next_name: AtomicU64,
+    /// A whiteout in the work directory that others are links of.
+    whiteout: Mutex<Option<NameBuf>>,
+    renames_whiteout: AtomicBool,
+}
+
+fn name(bytes: &'static [u8]) -> Result<Name<'static>> {
+    Name::new(bytes).map_err(|_| Error::new("name", Kind::Invalid("not a name")).at(bytes))
+}
+
+impl Upper {
+    /// Locks upper and work directory against another mount, clears what an earlier mount left in `work/`, and finds
+    /// out which marks can be written.
+    ///
+    /// # Errors
+    /// Both in use by another mount; a volatile mount was there before; not on one file system; not writable; the
+    /// work directory cannot be emptied; the namespace that was asked for cannot be written.
+    pub fn open(spec: &UpperSpec, options: UpperOptions) -> Result<Upper> {
+        let layer = Layer::open(&spec.upper, LayerRef::Upper, options.rules)?;
+        let in_upper = |error: Error| error.at(spec.upper.as_os_str().as_bytes()).in_layer(LayerRef::Upper);
+        let in_work = |error: Error| error.at(spec.work.as_os_str().as_bytes());
+
+        let work_root = fs::open_dir_path(&spec.work).op("open work directory").map_err(in_work)?;
+        let work_root =
+            fs::reopen_dir(work_root.as_fd(), libc::O_RDONLY).op("open work directory").map_err(in_work)?;
+        let stat = fs::stat(At::Fd(work_root.as_fd())).op("stat work directory").map_err(in_work)?;
+        if stat.dev != layer.dev {
+            return Err(in_work(Error::new(
+                "use work directory",
+                Kind::Invalid("it must be on the same file system as the upper"),
+            )));
+        }
+        lock(layer.root_io(), "use upper").map_err(in_upper)?;
+        lock(work_root.as_fd(), "use work directory").map_err(in_work)?;
+        let work = open_work(work_root.as_fd()).map_err(in_work)?;
+
+        let mut upper = Upper {
+            layer,
+            whiteout_form: WhiteoutForm::Device,
+            opaque_form: OpaqueForm::OciFile,
+            durability: options.durability,
+            work_root,
+            work,
+            index: None,
+            next_name: AtomicU64::new(0),
+            whiteout: Mutex::new(None),
+            renames_whiteout: AtomicBool::new(true),
+        };
+        upper.probe(options).map_err(in_work)?;
+        if options.index == Index::On {
+            upper.index = Some(Arc::new(open_index(upper.work_root.as_fd()).map_err(in_work)?));
+        }
+        if options.durability == Durability::Volatile {
+            upper.mark_volatile().map_err(in_work)?;
+        }
+        Ok(upper)
+    }
+
+    /// The directory in which objects are made.
+    pub fn work(&self) -> BorrowedFd<'_> {
+        self.work.as_fd()
+    }
+
+    /// The index of hard links, where there is one (`index=on`).
+    pub fn index(&self) -> Option<BorrowedFd<'_>> {
+        self.index.as_ref().map(|index| index.as_fd())
+    }
+
+    /// [`Upper::index`], to be held.
+    pub fn index_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.index.clone()
+    }
+
+    /// Finds out which marks this file system and this user can write.
+    fn probe(&mut self, options: UpperOptions) -> Result<()> {
+        let namespaces = match options.namespace {
+            Some(namespace) => vec![namespace],
+            None => vec![Namespace::Trusted, Namespace::User],
+        };
+        let probe = self.stage_directory()?;
+        let written = namespaces.iter().find(|namespace| {
+            xattr::set(
+                probe.at(),
+                Marker::Opaque.xattr(**namespace).to_bytes(),
+                OpaqueMark::Opaque.encode(),
+                SetMode::Any,
+            )
+            .is_ok()
+        });
+        let form = match (written, options.namespace) {
+            (Some(namespace), _) => OpaqueForm::Xattr(*namespace),
+            (None, Some(_)) => {
+                return Err(Error::new(
+                    "write overlay marks",
+                    Kind::Unsupported(
+                        "the file system does not take attributes of the namespace that was asked for",
+                    ),
+                ));
+            }
+            (None, None) => OpaqueForm::OciFile,
+        };
+        drop(probe);
+        self.opaque_form = form;
+        let device = self.stage_special(libc::S_IFCHR, 0, 0).map(drop);
+        let oci = options.whiteouts == Whiteouts::Auto;
+        match device {
+            Ok(_) => {}
+            Err(error) if oci => {
+                log::warn!("{error}: deletions are written as .wh. files, which take 4 bytes of each name");
+                self.whiteout_form = WhiteoutForm::OciFile;
+            }
+            Err(error) => return Err(error),
+        }
+        if self.opaque_form == OpaqueForm::OciFile {
+            if !oci {
+                return Err(Error::new(
+                    "write overlay marks",
+                    Kind::Unsupported("whiteouts=kernel needs a file system with extended attributes"),
+                ));
+            }
+            log::warn!(
+                "the upper's file system takes no extended attributes: inode numbers change with a copy-up, merged \
+                 directories cannot be renamed, attributes and ACLs of lower files are lost when they are changed"
+            );
+        }
+        Ok(())
+    }
+
+    /// The namespace in which markers are written, where any can be.
+    pub fn namespace(&self) -> Option<Namespace> {
+        match self.opaque_form {
+            OpaqueForm::Xattr(namespace) => Some(namespace),
+            OpaqueForm::OciFile => None,
+        }
+    }
+
+    fn mark_volatile(&self) -> Result<()> {
+        let incompat = name(INCOMPAT)?;
+        match fs::mkdir(self.work(), incompat, 0o700) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(Error::new("mark the work directory volatile", errno)),
+        }
+        let dir = fs::open_at(self.work(), incompat, libc::O_PATH | libc::O_DIRECTORY, 0)
+            .op("mark the work directory volatile")?;
+        fs::mkdir(dir.as_fd(), name(VOLATILE)?, 0o700).op("mark the work directory volatile")
+    }
+
+    fn fresh_name(&self) -> NameBuf {
+        loop {
+            let n = self.next_name.fetch_add(1, Ordering::Relaxed);
+            if let Ok(name) = NameBuf::new(format!("#{n:x}").into_bytes()) {
+                return name;
+            }
+        }
+    }
+
+    /// An empty regular file, open for reading and writing, mode 0600.
+    pub fn stage_file(&self) -> Result<Staged<'_>> {
+        let name = self.fresh_name();
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        let file = fs::open_at(self.work(), name.as_name(), flags, 0o600).op("make a work file")?;
+        Ok(Staged::new(self, name, false, Some(file)))
+    }
+
+    /// A file without a name, open for reading and writing, that may be linked later (O_TMPFILE), mode 0600.
+    pub fn open_nameless(&self) -> Result<OwnedFd> {
+        fs::open_tmpfile(self.work(), 0o600).op("make a nameless file").in_layer(LayerRef::Upper)
+    }
+
+    /// An empty directory, mode 0700.
+    pub fn stage_directory(&self) -> Result<Staged<'_>> {
+        let name = self.fresh_name();
+        fs::mkdir(self.work(), name.as_name(), 0o700).op("make a work directory")?;
+        Ok(Staged::new(self, name, true, None))
+    }
+
+    /// A symlink.
+    pub fn stage_symlink(&self, target: &[u8]) -> Result<Staged<'_>> {
+        let name = self.fresh_name();
+        fs::symlink(target, self.work(), name.as_name()).op("make a symlink")?;
+        Ok(Staged::new(self, name, false, None))
+    }
+
+    /// A device, fifo or socket: `type_bits` as in a mode.
+    pub fn stage_special(&self, type_bits: u32, major: u32, minor: u32) -> Result<Staged<'_>> {
+        let name = self.fresh_name();
+        fs::mknod(self.work(), name.as_name(), type_bits | 0o600, major, minor).op("make a special file")?;
+        Ok(Staged::new(self, name, false, None))
+    }
+
+    /// Another name for an object of the upper.
+    pub fn stage_link(&self, object: At<'_>) -> Result<Staged<'_>> {
+        let name = self.fresh_name();
+        fs::link(object, self.work(), name.as_name()).op("link")?;
+        Ok(Staged::new(self, name, false, None))
+    }
+
+    /// Takes an object of the upper out of sight, to be removed at leisure: when the answer is dropped.
+    pub fn take_away(&self, dir: BorrowedFd<'_>, name: Name<'_>, directory: bool) -> Result<Staged<'_>> {
+        let staged = self.fresh_name();
+        fs::rename((dir, name), (self.work(), staged.as_name()), RenameFlag::NoReplace)
+            .op("remove from the upper")
+            .at(name.as_bytes())
+            .in_layer(LayerRef::Upper)?;
+        Ok(Staged::new(self, staged, directory, None))
+    }
+
+    /// A whiteout device, to be renamed over something.
+    pub fn stage_whiteout(&self) -> Result<Staged<'_>> {
+        let staged = self.fresh_name();
+        self.link_whiteout(self.work(), staged.as_name())?;
+        Ok(Staged::new(self, staged, false, None))
+    }
+
+    /// Writes that `name` is deleted, where the upper has nothing of that name.
+    ///
+    /// # Errors
+    /// [`Kind::NameTooLong`] for over 251 bytes where deletions are `.wh.` files.
+    pub fn write_whiteout(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+        match self.whiteout_form {
+            WhiteoutForm::Device => self.link_whiteout(dir, name),
+            WhiteoutForm::OciFile => {
+                let mark = oci_whiteout(name).map_err(|kind| Error::new("write a whiteout", kind))?;
+                match fs::open_at(dir, mark.as_name(), libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, 0o600) {
+                    Ok(_) | Err(Errno::EEXIST) => Ok(()),
+                    Err(errno) => Err(Error::new("write a whiteout", errno)),
+                }
+            }
+        }
+        .at(name.as_bytes())
+        .in_layer(LayerRef::Upper)
+    }
+
+    /// Removes a `.wh.` file, where deletions may be written so; the name is there again.
+    pub fn erase_oci_whiteout(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+        let Ok(mark) = oci_whiteout(name) else { return Ok(()) };
+        match fs::unlink(dir, mark.as_name()) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => {
+                Err(Error::new("remove a whiteout", errno).at(name.as_bytes()).in_layer(LayerRef::Upper))
+            }
+        }
+    }
+
+    /// Makes a whiteout device, as a further link of one in the work directory where the file system lets us: it
+    /// then costs no inode.
+    fn link_whiteout(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+        let mut cached = self.whiteout.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(source) = cached.as_ref() {
+            match fs::link(At::Name(self.work(), source.as_name()), dir, name) {
+                Err(Errno::EMLINK | Errno::ENOENT | Errno::EPERM | Errno::EOPNOTSUPP) => *cached = None,
+                result => return result.op("write a whiteout"),
+            }
+        }
+        fs::mknod(dir, name, libc::S_IFCHR, 0, 0).op("write a whiteout")?;
+        let source = self.fresh_name();
+        if fs::link(At::Name(dir, name), self.work(), source.as_name()).is_ok() {
+            *cached = Some(source);
+        }
+        Ok(())
+    }
+
+    /// Marks a directory opaque.
+    pub fn mark_opaque(&self, at: At<'_>) -> Result<()> {
+        match self.opaque_form {
+            OpaqueForm::Xattr(_) => {
+                self.write_marker(at, Marker::Opaque, OpaqueMark::Opaque.encode()).map(drop)
+            }
+            OpaqueForm::OciFile => {
+                let dir = match at {
+                    At::Name(dir, name) => fs::open_at(dir, name, libc::O_PATH | libc::O_DIRECTORY, 0),
+                    At::Fd(fd) => fs::reopen_dir(fd, libc::O_PATH),
+                }
+                .op("mark opaque")?;
+                let flags = libc::O_CREAT | libc::O_WRONLY;
+                fs::open_at(dir.as_fd(), name(OCI_OPAQUE)?, flags, 0o600).op("mark opaque").map(drop)
+            }
+        }
+    }
+
+    /// Writes a marker. `Ok(false)`: this object or file system takes none, and the caller says what that means.
+    pub fn write_marker(&self, at: At<'_>, marker: Marker, value: &[u8]) -> Result<bool> {
+        let OpaqueForm::Xattr(namespace) = self.opaque_form else { return Ok(false) };
+        match xattr::set(at, marker.xattr(namespace).to_bytes(), value, SetMode::Any) {
+            Ok(()) => Ok(true),
+            // `user.` attributes exist on regular files and directories only.
+            Err(Errno::EPERM | Errno::ENOTSUP) if namespace == Namespace::User => Ok(false),
+            Err(errno) => Err(Error::new("write marker", errno).in_layer(LayerRef::Upper)),
+        }
+    }
+
+    /// Removes a marker, in whichever namespace it is.
+    pub fn remove_marker(&self, at: At<'_>, marker: Marker) -> Result<()> {
+        for namespace in self.layer.rules.markers.namespaces() {
+            match xattr::remove(at, marker.xattr(*namespace).to_bytes()) {
+                Ok(()) | Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => {}
+                Err(errno) => return Err(Error::new("remove marker", errno).in_layer(LayerRef::Upper)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves within the upper and leaves a whiteout device in the old place, in one step where the file system can.
+    pub fn rename_leaving_whiteout(
+        &self,
+        from: (BorrowedFd<'_>, Name<'_>),
+        to: (BorrowedFd<'_>, Name<'_>),
+    ) -> Result<()> {
+        if self.whiteout_form == WhiteoutForm::Device && self.renames_whiteout.load(Ordering::Relaxed) {
+            match fs::rename(from, to, RenameFlag::Whiteout) {
+                Err(Errno::EINVAL | Errno::EPERM | Errno::EOPNOTSUPP) => {
+                    self.renames_whiteout.store(false, Ordering::Relaxed);
+                }
+                result => return result.op("rename").in_layer(LayerRef::Upper),
+            }
+        }
+        // A crash between the two steps shows the lower object in the old place again; nothing is lost.
+        if self.whiteout_form == WhiteoutForm::OciFile {
+            self.write_whiteout(from.0, from.1)?;
+        }
+        fs::rename(from, to, RenameFlag::Replace).op("rename").in_layer(LayerRef::Upper)?;
+        match self.whiteout_form {
+            WhiteoutForm::Device => self.write_whiteout(from.0, from.1),
+            WhiteoutForm::OciFile => Ok(()),
+        }
+    }
+
+    /// May a caller make this name? Not one that would be read as a whiteout.
+    pub fn check_new_name(&self, name: Name<'_>) -> Result<()> {
+        if self.layer.rules.oci {
+            OciName::check_ordinary(name).map_err(|kind| Error::new("make", kind).at(name.as_bytes()))?;
+            if self.whiteout_form == WhiteoutForm::OciFile {
+                oci_whiteout(name).map_err(|kind| Error::new("make", kind).at(name.as_bytes()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs a finished copy, unless the mount is to sync nothing.
+    pub fn sync_copy(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        match self.durability {
+            Durability::SyncCopyUp => file::fsync(fd).op("sync the copy").in_layer(LayerRef::Upper),
+            Durability::None | Durability::Volatile => Ok(()),
+        }
+    }
+
+    /// Removes a directory of the work directory with all that is in it.
+    pub(super) fn remove_staged_tree(&self, name: Name<'_>) -> Result<()> {
+        remove_tree(self.work(), name)
+    }
+}
+
+fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
+    match fs::lock_exclusive(fd) {
+        Ok(()) => Ok(()),
+        Err(Errno::EWOULDBLOCK) => {
+            Err(Error::new(op, Kind::NotPermitted("another mount is using it: unmount that first")))
+        }
+        // A file system without locks: then nobody can tell.
+        Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(Error::new(op, errno)),
+    }
+}
+
+/// Opens `work/`, made if it is not there, and empties it. A volatile mark stays, and is refused.
+fn open_work(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let work_name = name(WORK)?;
+    match fs::mkdir(root, work_name, 0o700) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Error::new("write to work directory", errno)),
+    }
+    let work = match fs::open_at(root, work_name, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+        // The kernel's overlay makes it with mode 0.
+        Err(Errno::EACCES) => {
+            fs::chmod(At::Name(root, work_name), 0o700).op("open work/")?;
+            fs::open_at(root, work_name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        }
+        other => other,
+    }
+    .op("open work/")?;
+    if has_incompat(work.as_fd())? {
+        return Err(Error::new(
+            "use work directory",
+            Kind::NotPermitted(
+                "an earlier volatile mount may have lost data (work/incompat is there): check the upper, then remove \
+                 work/incompat, or start with a new upper and work directory",
+            ),
+        ));
+    }
+    let fresh = fs::reopen_dir(work.as_fd(), libc::O_RDONLY).op("clear work/")?;
+    let mut names = Vec::new();
+    dirents::for_each::<Error>(&fresh, |entry| {
+        names.extend(NameBuf::new(entry.name));
+        Ok(())
+    })?;
+    for name in names.iter().filter(|name| name.as_bytes() != INCOMPAT) {
+        remove_any(work.as_fd(), name.as_name())
+            .map_err(|error| error.at([b"work/", name.as_bytes()].concat()))?;
+    }
+    Ok(work)
+}
+
+/// Opens `index/`, made if it is not there.
+fn open_index(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let index = name(INDEX)?;
+    match fs::mkdir(root, index, 0o700) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Error::new("make index/", errno)),
+    }
+    fs::open_at(root, index, libc::O_RDONLY | libc::O_DIRECTORY, 0).op("open index/")
+}
+
+/// Is there anything in `incompat/`? Then another mount has left a note that this one must not ignore.
+fn has_incompat(work: BorrowedFd<'_>) -> Result<bool> {
+    let dir = match fs::open_at(work, name(INCOMPAT)?, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+        Ok(dir) => dir,
+        Err(Errno::ENOENT) => return Ok(false),
+        Err(errno) => return Err(Error::new("read work/incompat", errno)),
+    };
+    let mut any = false;
+    dirents::for_each::<Error>(&dir, |_| {
+        any = true;
+        Ok(())
+    })?;
+    Ok(any)
+}
+
+fn remove_any(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+    match fs::unlink(dir, name) {
+        Err(Errno::EISDIR | Errno::EPERM) => remove_tree(dir, name),
+        other => other.op("clear work/"),
+    }
+}
+
+fn remove_tree(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+    const OP: &str = "remove from the work directory";
+    // Most are empty.
+    match fs::rmdir(dir, name) {
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
+        other => return other.op(OP),
+    }
+    let open = || fs::open_at(dir, name, libc::O_RDONLY | libc::O_DIRECTORY, 0);
+    let tree = match open() {
+        Err(Errno::EACCES) => {
+            fs::chmod(At::Name(dir, name), 0o700).op(OP)?;
+            open()
+        }
+        other => other,
+    }
+    .op(OP)?;
+    let mut names = Vec::new();
+    dirents::for_each::<Error>(&tree, |entry| {
+        names.extend(NameBuf::new(entry.name));
+        Ok(())
+    })?;
+    for child in &names {
+        match fs::unlink(tree.as_fd(), child.as_name()) {
+            Err(Errno::EISDIR | Errno::EPERM) => remove_tree(tree.as_fd(), child.as_name())?,
+            Err(Errno::EACCES) => {
+                fs::chmod(At::Name(dir, name), 0o700).op(OP)?;
+                remove_any(tree.as_fd(), child.as_name())?;
+            }
+            other => other.op(OP)?,
+        }
+    }
+    fs::rmdir(dir, name).op(OP)
+}

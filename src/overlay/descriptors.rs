@@ -1,0 +1,138 @@
+//! Descriptors of directories: opened when first needed, closed again when there are many.
+//!
+//! A cell belongs to one part of one directory node. A queue of cells gives each a second chance before it is closed:
+//! those used since they were last passed go to the back.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::error::Result;
+
+/// A descriptor that can be opened again.
+#[derive(Debug, Clone)]
+pub(super) struct Cell(Arc<Slot>);
+
+#[derive(Debug)]
+struct Slot {
+    fd: Mutex<Option<Arc<OwnedFd>>>,
+    used: AtomicBool,
+    pinned: AtomicBool,
+}
+
+impl Cell {
+    /// Nothing is open yet.
+    pub(super) fn empty() -> Self {
+        Cell(Arc::new(Slot {
+            fd: Mutex::new(None),
+            used: AtomicBool::new(false),
+            pinned: AtomicBool::new(false),
+        }))
+    }
+
+    /// The descriptor, opened by `open` if it is not.
+    pub(super) fn get(
+        &self,
+        cache: &Descriptors,
+        open: impl FnOnce() -> Result<OwnedFd>,
+    ) -> Result<Arc<OwnedFd>> {
+        if let Some(fd) = self.open_one() {
+            return Ok(fd);
+        }
+        let fd = Arc::new(open()?);
+        let kept = {
+            let mut slot = self.0.fd.lock().unwrap_or_else(PoisonError::into_inner);
+            // Somebody else may have opened it meanwhile: one is enough.
+            slot.get_or_insert(fd).clone()
+        };
+        cache.admit(&self.0);
+        Ok(kept)
+    }
+
+    /// The descriptor, if it is open now.
+    fn open_one(&self) -> Option<Arc<OwnedFd>> {
+        let fd = self.0.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        self.0.used.store(true, Ordering::Relaxed);
+        Some(fd)
+    }
+
+    /// From now on it stays open: the directory is about to lose its name and could not be opened again.
+    pub(super) fn pin(&self) {
+        self.0.pinned.store(true, Ordering::Relaxed);
+    }
+}
+
+/// All open cells.
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    limit: usize,
+    queue: Mutex<VecDeque<Weak<Slot>>>,
+}
+
+impl Descriptors {
+    /// At most about `limit` descriptors stay open.
+    pub(super) fn new(limit: usize) -> Self {
+        Descriptors { limit: limit.max(16), queue: Mutex::default() }
+    }
+
+    fn admit(&self, slot: &Arc<Slot>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.push_back(Arc::downgrade(slot));
+        let mut chances = queue.len();
+        while queue.len() > self.limit && chances > 0 {
+            chances -= 1;
+            let Some(oldest) = queue.pop_front() else { break };
+            let Some(cell) = oldest.upgrade() else { continue };
+            if cell.pinned.load(Ordering::Relaxed) {
+                continue;
+            }
+            if cell.used.swap(false, Ordering::Relaxed) {
+                queue.push_back(oldest);
+                continue;
+            }
+            // Whoever holds the descriptor at this moment keeps it to the end of the request.
+            cell.fd.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+
+    /// Cells in the queue; those of nodes that are gone count until they are passed.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> Result<OwnedFd> {
+        Ok(std::fs::File::open("/").unwrap().into())
+    }
+
+    #[test]
+    fn unused_descriptors_are_closed_and_pinned_ones_are_not() {
+        let cache = Descriptors::new(16);
+        let pinned = Cell::empty();
+        pinned.get(&cache, open).unwrap();
+        pinned.pin();
+        let cells: Vec<Cell> = (0..100).map(|_| Cell::empty()).collect();
+        for cell in &cells {
+            cell.get(&cache, open).unwrap();
+        }
+        assert!(cache.len() <= 16);
+        let open_now = cells.iter().filter(|cell| cell.open_one().is_some()).count();
+        assert!(open_now <= 16, "{open_now} of 100 are open");
+        assert!(pinned.open_one().is_some());
+    }
+
+    #[test]
+    fn a_closed_descriptor_is_opened_again() {
+        let cache = Descriptors::new(16);
+        let cells: Vec<Cell> = (0..40).map(|_| Cell::empty()).collect();
+        for cell in cells.iter().chain(&cells) {
+            cell.get(&cache, open).unwrap();
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Open files.
+//!
+//! A handle belongs to a node, not to a file of a layer: after a copy-up, whoever reads goes on with the copy. The
+//! node counts where its data has moved to; a handle that is behind opens anew.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use nix::errno::Errno;
+
+use super::copy_up::{Content, open_lower};
+use super::lookup::leaf;
+use super::node::{LeafData, LeafNode, LeafState, Node, Source};
+use super::types::*;
+use super::{Overlay, lock};
+use crate::config::Durability;
+use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
+use crate::sys::file;
+use crate::sys::fs::At;
+
+/// What [`Overlay::open`] answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// The handle, to be released once.
+    pub handle: HandleId,
+}
+
+const SHARDS: usize = 16;
+
+/// A lower file up to this size, bytes, is copied up when it is opened for writing; a larger one when it is written.
+/// Opening may come before emptying it, of which we are not told, and then the copy would be for nothing. So much is
+/// copied in a few milliseconds.
+const EAGER_COPY: u64 = 16 << 20;
+
+/// All open files.
+#[derive(Debug)]
+pub(super) struct Handles {
+    shards: [Mutex<HashMap<u64, Arc<Handle>>>; SHARDS],
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Handle {
+    node: Arc<Node>,
+    access: Access,
+    open: RwLock<Open>,
+}
+
+/// A file of a layer, and for which count of the node it is the right one.
+#[derive(Debug, Clone)]
+struct Open {
+    version: u32,
+    file: Arc<OwnedFd>,
+}
+
+impl Handles {
+    pub(super) fn new() -> Self {
+        Handles { shards: Default::default(), next: AtomicU64::new(1) }
+    }
+
+    fn shard(&self, id: u64) -> &Mutex<HashMap<u64, Arc<Handle>>> {
+        &self.shards[id as usize % SHARDS]
+    }
+
+    fn insert(&self, handle: Handle) -> HandleId {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(self.shard(id)).insert(id, Arc::new(handle));
+        HandleId(id)
+    }
+
+    fn get(&self, id: HandleId) -> Result<Arc<Handle>> {
+        lock(self.shard(id.0)).get(&id.0).cloned().ok_or_else(|| Error::new("find open file", Kind::Stale))
+    }
+}
+
+impl Overlay {
+    /// Opens a regular file; to be written it is copied up first.
+    ///
+    /// # Errors
+    /// [`Kind::ReadOnly`], [`Kind::IsADirectory`], and what the layer's file system answers.
+    pub fn open(&self, node: NodeId, mode: OpenMode) -> Result<Opened> {
+        let node = self.node(node)?;
+        let file = regular(&node)?;
+        let empties = matches!(mode.truncate, Truncate::Empty(_));
+        if empties {
+            self.copy_up(&node, Content::Drop)?;
+        } else if mode.access.writes() {
+            self.stack.writable()?;
+            if self.leaf_attr(&file.read())?.size <= EAGER_COPY {
+                self.copy_up(&node, Content::Keep)?;
+            }
+        }
+        let version = file.version.load(Ordering::Acquire);
+        let access = if empties && !mode.access.writes() { Access::ReadWrite } else { mode.access };
+        let open = Arc::new(self.open_data(&file.read(), access)?);
+        if let Truncate::Empty(kill) = mode.truncate {
+            file::truncate(open.as_fd(), 0).op("truncate").in_layer(LayerRef::Upper)?;
+            self.kill_priv(At::Fd(open.as_fd()), kill)?;
+        }
+        let open = RwLock::new(Open { version, file: open });
+        Ok(Opened { handle: self.handles.insert(Handle { node: Arc::clone(&node), access, open }) })
+    }
+
+    pub(super) fn new_handle(&self, node: &Arc<Node>, access: Access, file: OwnedFd) -> Result<Opened> {
+        self.new_handle_shared(node, access, Arc::new(file))
+    }
+
+    pub(super) fn new_handle_shared(
+        &self,
+        node: &Arc<Node>,
+        access: Access,
+        file: Arc<OwnedFd>,
+    ) -> Result<Opened> {
+        let version = leaf(node)?.version.load(Ordering::Acquire);
+        let open = RwLock::new(Open { version, file });
+        Ok(Opened { handle: self.handles.insert(Handle { node: Arc::clone(node), access, open }) })
+    }
+
+    /// Opens where a file's data is now. What is to be written is in the upper already.
+    pub(super) fn open_data(&self, state: &LeafState, access: Access) -> Result<OwnedFd> {
+        let (held, layer) = self.held_data(state)?;
+        // What has not been copied up is read only; whoever writes sees to a copy first.
+        let in_upper = !matches!(state.source, Source::Lower(_)) && matches!(state.data, LeafData::Here);
+        let opened = match access.writes() && in_upper {
+            true => match held.open(libc::O_RDWR) {
+                // Not readable for this process; writing is what was asked for.
+                Err(Errno::EACCES) => held.open(libc::O_WRONLY),
+                other => other,
+            },
+            false => open_lower(&held),
+        };
+        opened.op("open").in_layer(layer.id)
+    }
+
+    /// The file behind a handle, where its data is now.
+    fn current(&self, handle: &Handle) -> Result<Arc<OwnedFd>> {
+        let file = leaf(&handle.node)?;
+        let version = file.version.load(Ordering::Acquire);
+        {
+            let open = handle.open.read().unwrap_or_else(PoisonError::into_inner);
+            if open.version == version {
+                return Ok(Arc::clone(&open.file));
+            }
+        }
+        let fresh = Arc::new(self.open_data(&file.read(), handle.access)?);
+        let mut open = handle.open.write().unwrap_or_else(PoisonError::into_inner);
+        *open = Open { version, file: Arc::clone(&fresh) };
+        Ok(fresh)
+    }
+
+    fn open_file(&self, handle: HandleId) -> Result<Arc<OwnedFd>> {
+        self.current(&*self.handles.get(handle)?)
+    }
+
+    /// The file behind a handle, in the upper, if it was opened for writing.
+    pub(super) fn writable_file(&self, handle: HandleId) -> Result<Option<Arc<OwnedFd>>> {
+        let handle = self.handles.get(handle)?;
+        if !handle.access.writes() {
+            return Ok(None);
+        }
+        self.copy_up(&handle.node, Content::Keep)?;
+        self.current(&handle).map(Some)
+    }
+
+    fn for_writing(&self, handle: HandleId) -> Result<Arc<OwnedFd>> {
+        self.stack.writable()?;
+        self.writable_file(handle)?.ok_or_else(|| Error::new("write", Errno::EBADF))
+    }
+
+    /// Closes a handle.
+    pub fn release(&self, handle: HandleId) {
+        lock(self.handles.shard(handle.0)).remove(&handle.0);
+    }
+
+    /// Fills `buf` from `offset`; fewer bytes than asked only at the end of the file.
+    ///
+    /// # Errors
+    /// What the layer's file system answers.
+    pub fn read(&self, handle: HandleId, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let file = self.open_file(handle)?;
+        file::read_full_at(file.as_fd(), buf, offset).op("read")
+    }
+
+    /// Writes all of `data`; fewer only where the file system is full.
+    ///
+    /// # Errors
+    /// What the upper's file system answers.
+    pub fn write(&self, handle: HandleId, offset: u64, data: &[u8], kill: KillPriv) -> Result<usize> {
+        let file = self.for_writing(handle)?;
+        let written =
+            file::write_full_at(file.as_fd(), data, offset).op("write").in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(file.as_fd()), kill)?;
+        Ok(written)
+    }
+
+    /// Writes a file to disk.
+    ///
+    /// # Errors
+    /// What the layer's file system answers.
+    pub fn fsync(&self, handle: HandleId, sync: Sync) -> Result<()> {
+        let Ok(upper) = self.stack.writable() else { return Ok(()) };
+        if upper.durability == Durability::Volatile {
+            return Ok(());
+        }
+        let file = self.open_file(handle)?;
+        match sync {
+            Sync::All => file::fsync(file.as_fd()),
+            Sync::DataOnly => file::fdatasync(file.as_fd()),
+        }
+        .op("sync")
+    }
+
+    /// fallocate(2).
+    ///
+    /// # Errors
+    /// What the upper's file system answers.
+    pub fn fallocate(
+        &self,
+        handle: HandleId,
+        mode: FallocateMode,
+        offset: u64,
+        len: u64,
+        kill: KillPriv,
+    ) -> Result<()> {
+        let file = self.for_writing(handle)?;
+        let mode = i32::try_from(mode.bits()).map_err(|_| Error::new("fallocate", Kind::Invalid("mode")))?;
+        file::fallocate(file.as_fd(), mode, offset, len).op("fallocate").in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(file.as_fd()), kill)
+    }
+
+    /// Where the next data or hole is, from `offset` on.
+    ///
+    /// # Errors
+    /// ENXIO beyond the end, or where there is no data any more.
+    pub fn seek(&self, handle: HandleId, offset: u64, seek: Seek) -> Result<u64> {
+        let file = self.open_file(handle)?;
+        let whence = match seek {
+            Seek::Data => libc::SEEK_DATA,
+            Seek::Hole => libc::SEEK_HOLE,
+        };
+        file::seek(file.as_fd(), offset, whence).op("seek")
+    }
+
+    /// copy_file_range(2): as many bytes as one call copies.
+    ///
+    /// # Errors
+    /// What the upper's file system answers; EXDEV and the like make the caller copy by itself.
+    pub fn copy_file_range(&self, from: FilePlace, to: FilePlace, len: u64, kill: KillPriv) -> Result<u64> {
+        let source = self.open_file(from.handle)?;
+        let target = self.for_writing(to.handle)?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(1 << 30);
+        let copied = file::copy_range((source.as_fd(), from.offset), (target.as_fd(), to.offset), len);
+        let copied = copied.op("copy range").in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(target.as_fd()), kill)?;
+        Ok(copied as u64)
+    }
+}
+
+fn regular(node: &Node) -> Result<&LeafNode> {
+    let file = leaf(node)?;
+    if file.kind != FileKind::Regular {
+        return Err(Error::new("open", Errno::ENXIO));
+    }
+    Ok(file)
+}

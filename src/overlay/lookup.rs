@@ -1,0 +1,492 @@
+//! From a name to a node: asking the layers, and keeping one node for each object.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use super::address::Held;
+use super::descriptors::Cell;
+use super::node::{
+    Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, LowerFile, LowerPart, Node, NodePlace,
+    Source, UpperPart,
+};
+use super::types::{Attr, Entry, FileKind, NodeId};
+use super::{Overlay, lock};
+use crate::error::{Error, ErrorContext, Kind, OpContext, Result};
+use crate::layer::{Found, Layer};
+use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
+use crate::path::{Name, RelPath};
+use crate::resolve::{
+    Ask, Data, Depth, DirPart, LeafPart, Origin, Redirects, Resolution, Resolver, Step, Walked,
+    moved_on_the_way,
+};
+use crate::sys::fs::{self, At, Stat};
+use crate::sys::handle::FileHandle;
+
+/// Corrupt names that are remembered, so that each is logged once.
+const COMPLAINTS: usize = 1000;
+
+impl Overlay {
+    /// Looks `name` up in `parent`; `None` where it does not exist. An answer raises the node's lookup count by one.
+    ///
+    /// # Errors
+    /// A corrupt marker at that name, or failing system calls, with path and layer.
+    pub fn lookup(&self, parent: NodeId, name: Name<'_>) -> Result<Option<Entry>> {
+        let node = self.node(parent)?;
+        let dir = directory(&node)?;
+        let mut state = dir.lock();
+        let Some((child, attr)) = self.child(&node, dir, &mut state, name)? else { return Ok(None) };
+        child.hold();
+        Ok(Some(Entry { node: child.id, attr }))
+    }
+
+    /// The node of a name, made if there is none yet, and its attributes. Its count does not change.
+    pub(super) fn child(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        state: &mut DirState,
+        name: Name<'_>,
+    ) -> Result<Option<(Arc<Node>, Attr)>> {
+        if let Some(child) = state.children.get(name.as_bytes()) {
+            let child = Arc::clone(child);
+            let attr = self.attr(&child)?;
+            return Ok(Some((child, attr)));
+        }
+        if state.removed || self.listed_absent(state, name) {
+            return Ok(None);
+        }
+        let found = self
+            .resolve(node, dir, name, 0)
+            .and_then(|resolution| self.intern(node, dir, state, name, resolution));
+        if let Err(error) = &found {
+            self.complain(node, dir, name, error);
+        }
+        found
+    }
+
+    /// Logs a corrupt marker, once for each name: whoever lists the directory asks for it again and again.
+    fn complain(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, error: &Error) {
+        if !matches!(error.kind(), Kind::Corrupt(_)) {
+            return;
+        }
+        let path = self.path_of(node, dir).join(name);
+        let mut complained = lock(&self.complained);
+        if complained.len() < COMPLAINTS && !complained.contains(&path) {
+            log::warn!("{path} cannot be used: {error}");
+            complained.insert(path);
+        }
+    }
+
+    /// Does a complete listing say that there is no such name?
+    pub(super) fn listed_absent(&self, state: &DirState, name: Name<'_>) -> bool {
+        self.options.trusts_listings && state.names.as_ref().is_some_and(|names| !names.contains(name))
+    }
+
+    /// What a name is, asking the directory's parts from number `first` on.
+    pub(super) fn resolve(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        name: Name<'_>,
+        first: usize,
+    ) -> Result<Resolution> {
+        let parts = self.part_depths(dir);
+        let mut resolver = Resolver::new(&parts, first, name, self.stack.depths(), self.options.redirects);
+        loop {
+            match resolver.next().map_err(|e| e.at(self.path_of(node, dir).join(name).as_bytes()))? {
+                Step::Done(resolution) => return Ok(resolution),
+                Step::Ask(Ask::InPart { part, name }) => {
+                    let found = self.look_in_part(node, dir, part, name.as_name())?;
+                    resolver.answer(found);
+                }
+                Step::Ask(Ask::AtPath { depth, path }) => resolver.answer_walked(self.walk(depth, &path)?),
+            }
+        }
+    }
+
+    /// Does anything below the upper show through at `name`, once the upper says nothing of it?
+    pub(super) fn shows_below(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>) -> Result<bool> {
+        if dir.lowers.is_empty() {
+            return Ok(false);
+        }
+        let first = usize::from(dir.upper.get().is_some());
+        Ok(!matches!(self.resolve(node, dir, name, first)?, Resolution::Absent(_)))
+    }
+
+    /// What one part of a directory says of a name. Part 0 is the topmost.
+    fn look_in_part(&self, node: &Node, dir: &DirNode, part: usize, name: Name<'_>) -> Result<Found> {
+        let lower = match (dir.upper.get(), self.stack.upper()) {
+            (Some(upper_part), Some(upper)) => {
+                if part == 0 {
+                    return self.look_in_upper(node, dir, upper_part, &upper.layer, name);
+                }
+                dir.lowers.get(part - 1)
+            }
+            _ => dir.lowers.get(part),
+        };
+        let Some(lower) = lower else { return Ok(Found::Absent) };
+        let layer = self.stack.layer(lower.depth);
+        let fd = self.lower_fd(lower)?;
+        let oci = self.lower_oci(layer, lower, &fd)?;
+        layer.look(fd.as_fd(), lower.xwhiteouts, oci, name)
+    }
+
+    fn lower_oci<'p>(
+        &self,
+        layer: &Layer,
+        part: &'p LowerPart,
+        fd: &std::os::fd::OwnedFd,
+    ) -> Result<Option<&'p crate::layer::OciMarks>> {
+        if let Some(known) = part.oci.get() {
+            return Ok(known.as_deref());
+        }
+        let marks = layer.oci_marks(fd.as_fd())?;
+        Ok(part.oci.get_or_init(|| marks).as_deref())
+    }
+
+    fn look_in_upper(
+        &self,
+        node: &Node,
+        dir: &DirNode,
+        part: &UpperPart,
+        layer: &Layer,
+        name: Name<'_>,
+    ) -> Result<Found> {
+        let fd = self.upper_fd(node, dir, part)?;
+        let mut oci = lock(&part.oci);
+        if oci.is_none() {
+            *oci = Some(layer.oci_marks(fd.as_fd())?.map(|marks| *marks).unwrap_or_default());
+        }
+        layer.look(fd.as_fd(), part.xwhiteouts, oci.as_ref(), name)
+    }
+
+    /// Walks down one layer from its root, where a redirect leads.
+    fn walk(&self, depth: Depth, path: &RelPath) -> Result<Walked> {
+        let layer = self.stack.layer(depth);
+        let mut dir = fs::reopen_dir(layer.root(), libc::O_PATH).op("open directory").in_layer(layer.id)?;
+        let mut xwhiteouts = layer.look_root()?.xwhiteouts;
+        let mut walked = Walked { found: Found::Absent, stop: false, moved: None };
+        let total = path.names().count();
+        for (index, name) in path.names().enumerate() {
+            let oci = layer.oci_marks(dir.as_fd())?;
+            let found = layer.look(dir.as_fd(), xwhiteouts, oci.as_deref(), name)?;
+            let left = total - index - 1;
+            if left == 0 {
+                walked.found = found;
+                return Ok(walked);
+            }
+            match found {
+                Found::Absent => return Ok(walked),
+                Found::Whiteout | Found::Leaf(_) => {
+                    walked.stop = true;
+                    return Ok(walked);
+                }
+                Found::Dir(found) => {
+                    walked.stop |= found.opaque;
+                    if let (Some(redirect), Redirects::Follow) = (found.redirect, self.options.redirects) {
+                        let so_far = walked.moved.as_ref().unwrap_or(path);
+                        let at = so_far.names().count() - left;
+                        walked.moved = Some(moved_on_the_way(so_far, at, &redirect));
+                    }
+                    xwhiteouts = found.xwhiteouts;
+                    dir = fs::open_at(dir.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY, 0)
+                        .op("open directory")
+                        .at(path.as_bytes())
+                        .in_layer(layer.id)?;
+                }
+            }
+        }
+        Ok(walked)
+    }
+
+    /// Keeps a node for what was resolved: the one that is known already, or a new one.
+    fn intern(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        state: &mut DirState,
+        name: Name<'_>,
+        resolution: Resolution,
+    ) -> Result<Option<(Arc<Node>, Attr)>> {
+        match resolution {
+            Resolution::Absent(_) => Ok(None),
+            Resolution::Dir(parts) => {
+                let child = self.new_dir(node, dir, name, &parts);
+                let child = self.adopt(node, state, name, Body::Dir(Box::new(child)));
+                let attr = self.attr(&child)?;
+                Ok(Some((child, attr)))
+            }
+            Resolution::Leaf { meta, data } => self.intern_leaf(node, dir, state, name, meta, data).map(Some),
+        }
+    }
+
+    fn intern_leaf(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        state: &mut DirState,
+        name: Name<'_>,
+        meta: LeafPart,
+        data: Data,
+    ) -> Result<(Arc<Node>, Attr)> {
+        let in_upper = self.is_upper(meta.depth);
+        let stat = meta.found.stat;
+        let kind = FileKind::from_mode(stat.mode)
+            .ok_or_else(|| Error::new("look up", Kind::Corrupt("no such file type".into())))?;
+        let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
+        let mut found = LeafState {
+            ino: 0,
+            places: vec![place.clone()],
+            source: lower_file(node, dir, &meta).map_or(Source::Upper, Source::Lower),
+            data: match &data {
+                Data::Here => LeafData::Here,
+                Data::Below(part) => lower_file(node, dir, part).map_or(LeafData::Missing, LeafData::Below),
+                Data::Missing => LeafData::Missing,
+            },
+            link_key: None,
+        };
+        let (held, layer) = self.held(&found)?;
+        let key = self.link_key(in_upper, layer, held.at(), &stat)?;
+        if let Some(known) = key.as_ref().and_then(|key| self.known_link(key)) {
+            self.another_name(&known, node, state, place, in_upper)?;
+            let attr = self.attr(&known)?;
+            return Ok((known, attr));
+        }
+        found.ino = self.leaf_ino(&held, layer, &stat)?;
+        let indexed = self.indexed_source(key.as_ref())?;
+        let is_indexed = indexed.is_some();
+        if let Some(source) = indexed {
+            found.source = source;
+        }
+        found.link_key = key.clone();
+        let ino = found.ino;
+        let attr = match &data {
+            Data::Here => self.attr_from(&stat, ino),
+            Data::Below(part) => Attr { blocks: part.found.stat.blocks, ..self.attr_from(&stat, ino) },
+            Data::Missing => Attr { blocks: 0, ..self.attr_from(&stat, ino) },
+        };
+        let child = self.adopt(node, state, name, Body::Leaf(Box::new(LeafNode::new(kind, found))));
+        if let Some(key) = key {
+            lock(&self.hard_links).insert(key, Arc::downgrade(&child));
+        }
+        // The index entry has the attributes, and knows more of the link count than the inode.
+        let attr = if is_indexed { self.attr(&child)? } else { attr };
+        Ok((child, attr))
+    }
+
+    /// A name turned out to be one more of a file that is known.
+    fn another_name(
+        &self,
+        known: &Arc<Node>,
+        node: &Arc<Node>,
+        state: &mut DirState,
+        place: NodePlace,
+        in_upper: bool,
+    ) -> Result<()> {
+        let name = place.name.clone();
+        let mut file = leaf(known)?.write();
+        if !file.places.iter().any(|known| known.is(node, name.as_bytes())) {
+            file.places.push(place);
+            node.hold();
+        }
+        if in_upper && matches!(file.source, Source::Nameless(_)) {
+            file.source = Source::Upper;
+        }
+        state.children.insert(name, Arc::clone(known));
+        Ok(())
+    }
+
+    /// Puts a new node into its directory and the table.
+    pub(super) fn adopt(
+        &self,
+        node: &Arc<Node>,
+        state: &mut DirState,
+        name: Name<'_>,
+        body: Body,
+    ) -> Arc<Node> {
+        let child = self.new_node(body);
+        node.hold();
+        state.children.insert(name.to_owned(), Arc::clone(&child));
+        child
+    }
+
+    /// A node without a place, known to nobody yet.
+    pub(super) fn new_node(&self, body: Body) -> Arc<Node> {
+        let id = self.nodes.fresh_id();
+        let node = Arc::new(Node { id, refs: AtomicU64::new(0), gone: AtomicBool::new(false), body });
+        self.nodes.insert(Arc::clone(&node));
+        node
+    }
+
+    fn new_dir(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, parts: &[DirPart]) -> DirNode {
+        let mut upper = None;
+        let mut lower_path = dir.lower_path.join(name);
+        let mut lowers = Vec::new();
+        let mut ino = None;
+        for part in parts {
+            let stat = &part.found.stat;
+            if self.is_upper(part.depth) {
+                upper = Some(UpperPart::new(Cell::empty(), stat.ino, part.found.xwhiteouts));
+                match (&part.found.redirect, self.options.redirects) {
+                    (Some(Redirect::Absolute(path)), Redirects::Follow) => lower_path = path.clone(),
+                    (Some(Redirect::Sibling(name)), Redirects::Follow) => {
+                        lower_path = dir.lower_path.join(name.as_name());
+                    }
+                    _ => {}
+                }
+                continue;
+            }
+            ino.get_or_insert(self.numbers.shown(stat.dev, stat.ino));
+            let path = match &part.origin {
+                Origin::Path(path) => path.clone(),
+                Origin::Part { part, name } => {
+                    let index = part - usize::from(dir.upper.get().is_some());
+                    dir.lowers.get(index).map(|lower| lower.path.join(name.as_name())).unwrap_or_default()
+                }
+            };
+            lowers.push(LowerPart::new(part.depth, path, part.found.xwhiteouts));
+        }
+        let own = parts.first().map(|part| self.numbers.shown(part.found.stat.dev, part.found.stat.ino));
+        let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
+        DirNode::new(Some(place), upper, lowers.into(), lower_path, ino.or(own).unwrap_or_default())
+    }
+
+    fn is_upper(&self, depth: Depth) -> bool {
+        depth.0 == 0 && self.stack.upper().is_some()
+    }
+
+    pub(super) fn known_link(&self, key: &InodeKey) -> Option<Arc<Node>> {
+        lock(&self.hard_links)
+            .get(key)
+            .and_then(Weak::upgrade)
+            .filter(|node| !node.gone.load(Ordering::Acquire))
+    }
+
+    /// `st_ino` of anything but a directory: of what it was copied up from, where that is recorded.
+    fn leaf_ino(&self, held: &Held, layer: &Layer, stat: &Stat) -> Result<u64> {
+        let own = self.numbers.shown(stat.dev, stat.ino);
+        if layer.id != crate::error::LayerRef::Upper {
+            return Ok(own);
+        }
+        Ok(self.origin_ino(layer, held.at())?.unwrap_or(own))
+    }
+
+    /// The number of what an object of the upper was copied up from.
+    fn origin_ino(&self, layer: &Layer, at: At<'_>) -> Result<Option<u64>> {
+        let Some(value) = layer.marker(at, Marker::Origin)? else { return Ok(None) };
+        // A number is only a number: what cannot be read does not keep the file from being used.
+        let Ok(OriginMark::Known(origin)) = OriginMark::decode(&value) else { return Ok(None) };
+        let lowers = || self.stack.lower_depths().map(|depth| self.stack.layer(depth));
+        if self.options.opens_handles {
+            let handle = FileHandle { kind: origin.handle_type(), bytes: origin.handle().to_vec() };
+            for lower in lowers().filter(|lower| lower.uuid == origin.uuid()) {
+                if let Some(fd) = lower.open_handle(&handle)
+                    && let Ok(stat) = fs::stat(At::Fd(fd.as_fd()))
+                    && stat.dev == lower.dev
+                {
+                    return Ok(Some(self.numbers.shown(stat.dev, stat.ino)));
+                }
+            }
+            return Ok(None);
+        }
+        for namespace in layer.rules.markers.namespaces() {
+            if let Ok(value) = crate::sys::xattr::get(at, InodeMark::xattr(*namespace).to_bytes())
+                && let Ok(mark) = InodeMark::decode(&value)
+                && let Some(lower) = lowers().find(|lower| lower.uuid == mark.uuid)
+            {
+                return Ok(Some(self.numbers.shown(lower.dev, mark.ino)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lowers the node's lookup count; at zero the node is freed.
+    pub fn forget(&self, node: NodeId, count: u64) {
+        if node == NodeId::ROOT {
+            return;
+        }
+        if let Some(node) = self.nodes.get(node) {
+            self.release_node(&node, count);
+        }
+    }
+
+    /// Takes `count` off a node's count. No lock may be held: at zero the node leaves its directories.
+    pub(super) fn release_node(&self, node: &Arc<Node>, count: u64) {
+        let before = node
+            .refs
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |refs| Some(refs.saturating_sub(count)));
+        if before.unwrap_or_default() <= count {
+            self.reap(node);
+        }
+    }
+
+    /// Frees a node that nobody knows of any more, unless somebody has just looked it up again.
+    ///
+    /// Lookups find a node through its directories' names or the hard links; each is asked, under its lock, whether
+    /// the count is still zero. After the last nobody can find it.
+    fn reap(&self, node: &Arc<Node>) {
+        if node.id == NodeId::ROOT {
+            return;
+        }
+        let unused = || node.refs.load(Ordering::Acquire) == 0;
+        let (places, key) = match &node.body {
+            Body::Dir(dir) => (dir.place().into_iter().collect::<Vec<_>>(), None),
+            Body::Leaf(leaf) => {
+                let leaf = leaf.read();
+                (leaf.places.clone(), leaf.link_key.clone())
+            }
+        };
+        for place in &places {
+            let Some(parent) = place.dir.as_dir() else { continue };
+            let mut state = parent.lock();
+            if !unused() {
+                return;
+            }
+            if state.children.get(place.name.as_bytes()).is_some_and(|known| Arc::ptr_eq(known, node)) {
+                state.children.remove(place.name.as_bytes());
+            }
+        }
+        if let Some(key) = key {
+            let mut links = lock(&self.hard_links);
+            if !unused() {
+                return;
+            }
+            if links.get(&key).is_some_and(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(node))) {
+                links.remove(&key);
+            }
+        }
+        if !unused() || node.gone.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.nodes.remove(node.id);
+        for place in places {
+            self.release_node(&place.dir, 1);
+        }
+    }
+}
+
+/// Where a file is, if it is in a lower layer.
+fn lower_file(node: &Arc<Node>, dir: &DirNode, part: &LeafPart) -> Option<LowerFile> {
+    match &part.origin {
+        Origin::Path(path) => Some(LowerFile::AtPath { depth: part.depth, path: Arc::new(path.clone()) }),
+        Origin::Part { part, name } => {
+            let index = part.checked_sub(usize::from(dir.upper.get().is_some()))?;
+            Some(LowerFile::InPart {
+                dir: Arc::clone(node),
+                part: u16::try_from(index).ok()?,
+                name: name.clone(),
+            })
+        }
+    }
+}
+
+/// The node as a directory.
+pub(super) fn directory(node: &Node) -> Result<&DirNode> {
+    node.as_dir().ok_or_else(|| Error::new("use as a directory", Kind::NotADirectory))
+}
+
+/// The node as anything but a directory.
+pub(super) fn leaf(node: &Node) -> Result<&LeafNode> {
+    node.as_leaf().ok_or_else(|| Error::new("use as a file", Kind::IsADirectory))
+}

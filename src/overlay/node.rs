@@ -1,0 +1,322 @@
+//! Nodes: what the kernel knows of, and how each is reached.
+//!
+//! # Locks
+//! In this order, each only while those before it in the list may be held:
+//! 1. `Overlay::renames`: one directory rename between two directories at a time, so that "is it below?" stays true.
+//! 2. `DirNode::copying`, `LeafNode::copying`: one copy-up of a node at a time; the only lock held over a data copy.
+//!    A directory's is taken after its parent's.
+//! 3. `DirNode::state`: the names of a directory. An ancestor's before a descendant's; of two unrelated ones either
+//!    (1 sees to it that nobody takes two the other way round).
+//! 4. `LeafNode::state`: where a file is. One at a time, but for a rename, which takes source before target.
+//! 5. `DirNode::place`, the table, the index of hard links, descriptor cells: held for a few instructions, nothing is
+//!    taken under them.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::descriptors::Cell;
+use super::listing::Names;
+use super::types::{FileKind, NodeId};
+use crate::layer::OciMarks;
+use crate::path::{NameBuf, RelPath};
+use crate::resolve::Depth;
+
+/// A name in a directory.
+#[derive(Debug, Clone)]
+pub(super) struct NodePlace {
+    pub(super) dir: Arc<Node>,
+    pub(super) name: NameBuf,
+}
+
+impl NodePlace {
+    pub(super) fn is(&self, dir: &Node, name: &[u8]) -> bool {
+        std::ptr::eq(&*self.dir, dir) && self.name.as_bytes() == name
+    }
+}
+
+/// Something the kernel knows of, or that has children it knows of.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    /// Lookups the kernel has not forgotten, and children that are nodes. At zero the node goes.
+    pub(super) refs: AtomicU64,
+    /// It left the table, and its parents know.
+    pub(super) gone: AtomicBool,
+    pub(super) body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Dir(Box<DirNode>),
+    Leaf(Box<LeafNode>),
+}
+
+impl Node {
+    pub(super) fn as_dir(&self) -> Option<&DirNode> {
+        match &self.body {
+            Body::Dir(dir) => Some(dir),
+            Body::Leaf(_) => None,
+        }
+    }
+
+    pub(super) fn as_leaf(&self) -> Option<&LeafNode> {
+        match &self.body {
+            Body::Leaf(leaf) => Some(leaf),
+            Body::Dir(_) => None,
+        }
+    }
+
+    /// One more lookup or child.
+    pub(super) fn hold(&self) {
+        self.refs.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// A directory.
+#[derive(Debug)]
+pub(super) struct DirNode {
+    /// Where it is; `None` for the root, and once it is removed. Changed only under the state lock of the directory
+    /// (or directories) it is in.
+    place: Mutex<Option<NodePlace>>,
+    /// Its part in the upper. Set once: at birth, or by copy-up.
+    pub(super) upper: OnceLock<UpperPart>,
+    /// Its parts below, top first; they never change.
+    pub(super) lowers: Box<[LowerPart]>,
+    /// Where the lowers are in the union of the lowers: what a redirect to them has to say.
+    pub(super) lower_path: RelPath,
+    /// `st_ino`.
+    pub(super) ino: u64,
+    /// One copy-up at a time.
+    pub(super) copying: Mutex<()>,
+    state: Mutex<DirState>,
+}
+
+/// A directory's part in the upper.
+#[derive(Debug)]
+pub(super) struct UpperPart {
+    pub(super) fd: Cell,
+    /// Its inode number there: what is opened again by its path must be the same directory.
+    pub(super) ino: u64,
+    /// Empty files in it with the whiteout attribute are whiteouts.
+    pub(super) xwhiteouts: bool,
+    /// It is marked as holding copies.
+    pub(super) impure: AtomicBool,
+    /// The names deleted by `.wh.` files in it, once looked.
+    pub(super) oci: Mutex<Option<OciMarks>>,
+}
+
+/// A directory's part in one lower layer.
+#[derive(Debug)]
+pub(super) struct LowerPart {
+    pub(super) depth: Depth,
+    /// Where it is in that layer.
+    pub(super) path: RelPath,
+    /// Empty files in it with the whiteout attribute are whiteouts.
+    pub(super) xwhiteouts: bool,
+    pub(super) fd: Cell,
+    /// The names deleted by `.wh.` files in it, once looked.
+    pub(super) oci: OnceLock<Option<Box<OciMarks>>>,
+}
+
+/// What a directory's state lock guards.
+#[derive(Debug, Default)]
+pub(super) struct DirState {
+    /// The nodes of its names.
+    pub(super) children: HashMap<NameBuf, Arc<Node>>,
+    /// The merged listing, once somebody has listed it.
+    pub(super) names: Option<Names>,
+    /// It was removed: nothing can be made in it any more.
+    pub(super) removed: bool,
+}
+
+impl DirNode {
+    pub(super) fn new(
+        place: Option<NodePlace>,
+        upper: Option<UpperPart>,
+        lowers: Box<[LowerPart]>,
+        lower_path: RelPath,
+        ino: u64,
+    ) -> Self {
+        let upper = upper.map_or_else(OnceLock::new, OnceLock::from);
+        DirNode {
+            place: Mutex::new(place),
+            upper,
+            lowers,
+            lower_path,
+            ino,
+            copying: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Is it merged from several parts?
+    pub(super) fn is_merged(&self) -> bool {
+        self.lowers.len() + usize::from(self.upper.get().is_some()) > 1
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, DirState> {
+        // A panic in another request is answered there; what it guarded is changed only by completed steps.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock_copying(&self) -> MutexGuard<'_, ()> {
+        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn place(&self) -> Option<NodePlace> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_place(&self, place: Option<NodePlace>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+}
+
+impl UpperPart {
+    pub(super) fn new(fd: Cell, ino: u64, xwhiteouts: bool) -> Self {
+        UpperPart { fd, ino, xwhiteouts, impure: AtomicBool::new(false), oci: Mutex::default() }
+    }
+}
+
+impl LowerPart {
+    pub(super) fn new(depth: Depth, path: RelPath, xwhiteouts: bool) -> Self {
+        LowerPart { depth, path, xwhiteouts, fd: Cell::empty(), oci: OnceLock::new() }
+    }
+}
+
+/// Anything but a directory.
+#[derive(Debug)]
+pub(super) struct LeafNode {
+    pub(super) kind: FileKind,
+    /// Counts changes of where the data is: an open file of an older version is opened anew.
+    pub(super) version: AtomicU32,
+    /// One copy-up at a time.
+    pub(super) copying: Mutex<()>,
+    state: RwLock<LeafState>,
+}
+
+/// What a file's state lock guards.
+#[derive(Debug)]
+pub(super) struct LeafState {
+    /// `st_ino`.
+    pub(super) ino: u64,
+    /// Its names that are known here; none once it is unlinked.
+    pub(super) places: Vec<NodePlace>,
+    /// Where its metadata is.
+    pub(super) source: Source,
+    /// Where its data is.
+    pub(super) data: LeafData,
+    /// Under what it is found by its other names.
+    pub(super) link_key: Option<InodeKey>,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// In a lower layer: by this name in this part of this directory. Holds though the name be deleted above it.
+    Lower(LowerFile),
+    /// In the upper, under each of its places.
+    Upper,
+    /// In the index, whichever of its places are in the upper (`index=on`).
+    Indexed(NameBuf),
+    /// In the upper, without a name that is known here.
+    Nameless(Arc<OwnedFd>),
+}
+
+/// Where a file's data is.
+#[derive(Debug, Clone)]
+pub(super) enum LeafData {
+    /// With its metadata.
+    Here,
+    /// In a layer below.
+    Below(LowerFile),
+    /// In no layer.
+    Missing,
+}
+
+/// A file in a lower layer.
+#[derive(Debug, Clone)]
+pub(super) enum LowerFile {
+    /// By name in a part of a directory.
+    InPart { dir: Arc<Node>, part: u16, name: NameBuf },
+    /// By path from a layer's root, where a redirect led.
+    AtPath { depth: Depth, path: Arc<RelPath> },
+}
+
+impl LeafNode {
+    pub(super) fn new(kind: FileKind, state: LeafState) -> Self {
+        LeafNode { kind, version: AtomicU32::new(0), copying: Mutex::default(), state: RwLock::new(state) }
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, LeafState> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, LeafState> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock_copying(&self) -> MutexGuard<'_, ()> {
+        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the names of a hard link have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum InodeKey {
+    /// An inode of the upper.
+    Upper { ino: u64 },
+    /// An index entry, there already or to be made by a copy-up (`index=on`).
+    Indexed(NameBuf),
+}
+
+const SHARDS: usize = 16;
+
+/// All nodes by their ids.
+#[derive(Debug)]
+pub(super) struct Table {
+    shards: [Mutex<HashMap<u64, Arc<Node>>>; SHARDS],
+    next: AtomicU64,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Table { shards: Default::default(), next: AtomicU64::new(NodeId::ROOT.0 + 1) }
+    }
+
+    fn shard(&self, id: NodeId) -> MutexGuard<'_, HashMap<u64, Arc<Node>>> {
+        self.shards[id.0 as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn fresh_id(&self) -> NodeId {
+        NodeId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn insert(&self, node: Arc<Node>) {
+        self.shard(node.id).insert(node.id.0, node);
+    }
+
+    pub(super) fn get(&self, id: NodeId) -> Option<Arc<Node>> {
+        self.shard(id).get(&id.0).cloned()
+    }
+
+    pub(super) fn remove(&self, id: NodeId) {
+        self.shard(id).remove(&id.0);
+    }
+
+    /// Lets go of all nodes. They hold their parents, and these hold them: neither would go by itself.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let nodes = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            for dir in nodes.values().filter_map(|node| node.as_dir()) {
+                dir.lock().children.clear();
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+}

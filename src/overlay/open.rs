@@ -1,0 +1,123 @@
+//! From a configuration to an open union.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use super::descriptors::{Cell, Descriptors};
+use super::file::Handles;
+use super::inode_numbers::InodeNumbers;
+use super::node::{Body, DirNode, LowerPart, Node, Table, UpperPart};
+use super::ownership::Ownership;
+use super::stack::Stack;
+use super::types::{NodeId, Validity};
+use super::{Options, Overlay};
+use crate::config::{Behaviour, RedirectDir, StackSpec};
+use crate::error::Result;
+use crate::path::RelPath;
+use crate::resolve::Redirects;
+use crate::sys::fs::At;
+use crate::sys::{handle, identity};
+
+/// Descriptors that may stay open for directories, if the process may have more than twice as many.
+const DIRECTORY_DESCRIPTORS: usize = 16 * 1024;
+
+impl Overlay {
+    /// Opens the layers and checks everything that can be checked before anything is touched; then prepares the
+    /// work directory.
+    ///
+    /// # Errors
+    /// Names the path and says what is wrong: a missing or non-directory layer, an upper that cannot be written, a
+    /// work directory on another file system, in use, left volatile or that cannot be emptied, a namespace that
+    /// cannot be written.
+    pub fn open_stack(spec: &StackSpec, behaviour: &Behaviour) -> Result<Overlay> {
+        let stack = Stack::open(spec, behaviour)?;
+        let numbers = InodeNumbers::new(stack.layers().map(|layer| layer.dev), behaviour);
+        let root = Arc::new(root_node(&stack, &numbers)?);
+        let options = options(&stack, behaviour);
+        let nodes = Table::new();
+        nodes.insert(Arc::clone(&root));
+        Ok(Overlay {
+            ownership: Ownership::new(behaviour),
+            numbers,
+            options,
+            nodes,
+            root,
+            hard_links: Mutex::new(HashMap::new()),
+            handles: Handles::new(),
+            descriptors: Descriptors::new(descriptor_limit()),
+            renames: Mutex::new(()),
+            invalidations: Mutex::new(Vec::new()),
+            any_invalidation: AtomicBool::new(false),
+            complained: Mutex::default(),
+            stack,
+        })
+    }
+}
+
+/// The root has a part in every ordinary layer.
+fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
+    let mut lowers = Vec::new();
+    let mut ino = None;
+    for depth in stack.lower_depths() {
+        let layer = stack.layer(depth);
+        let found = layer.look_root()?;
+        ino.get_or_insert(numbers.shown(found.stat.dev, found.stat.ino));
+        lowers.push(LowerPart::new(depth, RelPath::root(), found.xwhiteouts));
+    }
+    let upper = match stack.upper() {
+        Some(upper) => {
+            let found = upper.layer.look_root()?;
+            ino.get_or_insert(numbers.shown(found.stat.dev, found.stat.ino));
+            Some(UpperPart::new(Cell::empty(), found.stat.ino, found.xwhiteouts))
+        }
+        None => None,
+    };
+    let dir = DirNode::new(None, upper, lowers.into(), RelPath::root(), ino.unwrap_or(NodeId::ROOT.0));
+    // The kernel never forgets the root.
+    Ok(Node {
+        id: NodeId::ROOT,
+        refs: AtomicU64::new(1),
+        gone: AtomicBool::new(false),
+        body: Body::Dir(Box::new(dir)),
+    })
+}
+
+fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
+    let timeout = behaviour.timeout;
+    Options {
+        redirects: match behaviour.redirect_dir {
+            RedirectDir::On | RedirectDir::Follow => Redirects::Follow,
+            RedirectDir::NoFollow => Redirects::Refuse,
+        },
+        // Without attributes a redirect cannot be written at all.
+        writes_redirects: behaviour.redirect_dir == RedirectDir::On
+            && stack.upper().is_some_and(|upper| upper.namespace().is_some()),
+        index: behaviour.index,
+        acl: behaviour.acl,
+        xattrs: behaviour.xattrs,
+        static_nlink: behaviour.static_nlink,
+        validity: Validity { entry: timeout, negative: timeout, attr: timeout },
+        trusts_listings: !timeout.is_zero(),
+        opens_handles: opens_handles(stack),
+        labels: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+        privileged: identity::effective().0 == 0 && identity::in_first_user_namespace(),
+    }
+}
+
+/// May this process open by handle on the layers' file systems? Asked by trying, of every layer's root.
+fn opens_handles(stack: &Stack) -> bool {
+    stack.layers().all(|layer| {
+        handle::of(At::Fd(layer.root()))
+            .and_then(|found| handle::open(layer.root_io().as_fd(), &found))
+            .is_ok()
+    })
+}
+
+fn descriptor_limit() -> usize {
+    let (soft, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    // Half of the limit stays free for open files.
+    usize::try_from(soft / 4).unwrap_or(usize::MAX).min(DIRECTORY_DESCRIPTORS)
+}

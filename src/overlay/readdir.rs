@@ -1,0 +1,153 @@
+//! Listing directories.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::Overlay;
+use super::listing::{DOT, DOT_DOT, Listed, Names};
+use super::lookup::directory;
+use super::node::{DirNode, DirState, Node};
+use super::types::{Attr, DirEntry, DirSink, Entry, FileKind, Listing, NodeId, SinkAnswer};
+use crate::error::{ErrorContext, Result};
+use crate::path::NameBuf;
+
+/// What a listing shows for a name that cannot be looked up: neither 0, which means "deleted", nor a number of ours.
+const UNKNOWN_INO: u64 = u32::MAX as u64;
+
+impl Overlay {
+    /// Offers the entries after `cookie` (0: from the start, `.` and `..` first) to `sink` until it is full.
+    ///
+    /// # Errors
+    /// Failing system calls. A name with a corrupt marker is listed; looking it up is what fails.
+    pub fn readdir(&self, node: NodeId, cookie: u64, listing: Listing, sink: &mut dyn DirSink) -> Result<()> {
+        let node = self.node(node)?;
+        let dir = directory(&node)?;
+        if cookie < DOT_DOT && !self.list_dots(dir, cookie, sink)? {
+            return Ok(());
+        }
+        {
+            let mut state = dir.lock();
+            if cookie == 0 && !self.options.trusts_listings {
+                self.reload_names(&node, dir, &mut state)?;
+            } else {
+                self.load_names(&node, dir, &mut state)?;
+            }
+        }
+        let mut cookie = cookie.max(DOT_DOT);
+        loop {
+            // Locked for one name at a time: others get their turn in a long listing.
+            let mut state = dir.lock();
+            let Some((next, name)) = state.names.as_ref().and_then(|names| names.after(cookie)) else {
+                return Ok(());
+            };
+            cookie = next;
+            let found = match self.child(&node, dir, &mut state, name.as_name()) {
+                Ok(found) => found,
+                Err(error) => {
+                    log::debug!("list {}: {error}", self.path_of(&node, dir).join(name.as_name()));
+                    None
+                }
+            };
+            let answer = match &found {
+                Some((child, attr)) => {
+                    let entry = Entry { node: child.id, attr: *attr };
+                    let entry = (listing == Listing::Plus).then_some(&entry);
+                    let answer = sink.push(dirent(&name, cookie, attr), entry);
+                    if answer == SinkAnswer::Taken && listing == Listing::Plus {
+                        child.hold();
+                    }
+                    answer
+                }
+                None => {
+                    let dirent =
+                        DirEntry { name: name.as_bytes(), cookie, ino: UNKNOWN_INO, kind: FileKind::Regular };
+                    sink.push(dirent, None)
+                }
+            };
+            drop(state);
+            if let Some((child, _)) = found {
+                // What was only looked at is not kept.
+                self.release_node(&child, 0);
+            }
+            if answer == SinkAnswer::Full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// `.` and `..`; `false` when the sink is full.
+    fn list_dots(&self, dir: &DirNode, cookie: u64, sink: &mut dyn DirSink) -> Result<bool> {
+        let parent = dir.place().and_then(|place| place.dir.as_dir().map(|parent| parent.ino));
+        let dots = [(DOT, &b"."[..], dir.ino), (DOT_DOT, &b".."[..], parent.unwrap_or(dir.ino))];
+        for (own, name, ino) in dots {
+            if cookie < own {
+                let dirent = DirEntry { name, cookie: own, ino, kind: FileKind::Directory };
+                if sink.push(dirent, None) == SinkAnswer::Full {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sees to it that the directory's merged listing is known.
+    pub(super) fn load_names(&self, node: &Arc<Node>, dir: &DirNode, state: &mut DirState) -> Result<()> {
+        if state.names.is_none() {
+            state.names = Some(self.read_names(node, dir, state.removed)?);
+        }
+        Ok(())
+    }
+
+    fn reload_names(&self, node: &Arc<Node>, dir: &DirNode, state: &mut DirState) -> Result<()> {
+        let fresh = self.read_names(node, dir, state.removed)?;
+        match &mut state.names {
+            Some(names) => names.refresh(fresh),
+            None => state.names = Some(fresh),
+        }
+        Ok(())
+    }
+
+    /// Reads every part, top first: what is above hides what is below.
+    fn read_names(&self, node: &Arc<Node>, dir: &DirNode, removed: bool) -> Result<Names> {
+        let mut names = Names::default();
+        if removed {
+            return Ok(names);
+        }
+        let merged = dir.is_merged();
+        let mut hidden: HashSet<NameBuf> = HashSet::new();
+        let mut parts = Vec::new();
+        if let (Some(part), Some(upper)) = (dir.upper.get(), self.stack.upper()) {
+            parts.push((self.upper_fd(node, dir, part)?, &upper.layer, part.xwhiteouts));
+        }
+        for part in &dir.lowers {
+            parts.push((self.lower_fd(part)?, self.stack.layer(part.depth), part.xwhiteouts));
+        }
+        for (fd, layer, xwhiteouts) in parts {
+            // Whiteouts act on the layers below, not on what their own layer lists later.
+            let mut hides = Vec::new();
+            layer
+                .list(fd.as_fd(), xwhiteouts, |entry| {
+                    if names.contains(entry.name) || hidden.contains(entry.name.as_bytes()) {
+                        return;
+                    }
+                    let name = entry.name.to_owned();
+                    match (entry.whiteout, merged) {
+                        (false, _) => names.insert(name, Listed::Present),
+                        (true, true) => hides.push(name),
+                        // A `.wh.` name (which has no type) is no entry of its layer.
+                        (true, false) if entry.kind != 0 => names.insert(name, Listed::BareWhiteout),
+                        (true, false) => {}
+                    }
+                })
+                .map_err(|e| e.at(self.path_of(node, dir).as_bytes()))
+                .in_layer(layer.id)?;
+            hidden.extend(hides);
+        }
+        Ok(names)
+    }
+}
+
+fn dirent<'a>(name: &'a NameBuf, cookie: u64, attr: &Attr) -> DirEntry<'a> {
+    DirEntry { name: name.as_bytes(), cookie, ino: attr.ino, kind: attr.kind }
+}

@@ -1,0 +1,176 @@
+//! Extended attributes: users see their own, never the overlay's.
+
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::address::Held;
+use super::copy_up::Content;
+use super::node::{Body, Node};
+use super::types::{AclSgid, NodeId, Trusted, XattrMode};
+use super::{Overlay, acl};
+use crate::config::{Acl, Xattrs};
+use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
+use crate::layer::Layer;
+use crate::sys::xattr::{self, SetMode};
+
+/// The security label that `ls -l` asks of every file, unless it is told once that there are none.
+const LABEL: &[u8] = b"security.selinux";
+
+impl Overlay {
+    /// The value, whole. `name` is the full name with its namespace.
+    ///
+    /// # Errors
+    /// [`Kind::NoAttribute`]; [`Kind::Unsupported`] with `noxattrs`, for ACLs with `noacl`, and for security labels
+    /// where nothing on this machine uses them.
+    pub fn getxattr(&self, node: NodeId, name: &[u8]) -> Result<Vec<u8>> {
+        self.check_xattr(name)?;
+        let node = self.node(node)?;
+        let result = self.with_object(&node, |held, layer| {
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("get attribute", kind))?;
+            xattr::get(held.at(), &stored).op("get attribute").in_layer(layer.id)
+        });
+        match result {
+            Err(error) if name == LABEL && !self.options.labels && *error.kind() == Kind::NoAttribute => {
+                Err(Error::new("get attribute", Errno::ENOTSUP))
+            }
+            other => other.at(name),
+        }
+    }
+
+    /// The names, each ended by a NUL byte.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] with `noxattrs`.
+    pub fn listxattr(&self, node: NodeId, trusted: Trusted) -> Result<Vec<u8>> {
+        self.check_xattr(b"")?;
+        let node = self.node(node)?;
+        self.with_object(&node, |held, layer| {
+            let names = xattr::list(held.at()).op("list attributes").in_layer(layer.id)?;
+            let rules = layer.xattr_rules();
+            let mut list = Vec::new();
+            for name in names.iter() {
+                if (self.options.acl == Acl::Off && is_acl(name))
+                    || (trusted == Trusted::Hidden && name.starts_with(b"trusted."))
+                {
+                    continue;
+                }
+                if let Some(shown) = rules.shown(name) {
+                    list.extend_from_slice(&shown);
+                    list.push(0);
+                }
+            }
+            Ok(list)
+        })
+    }
+
+    /// Sets an attribute; the object is copied up first.
+    ///
+    /// # Errors
+    /// [`Kind::Exists`] and [`Kind::NoAttribute`] as `mode` demands; what the upper's file system answers.
+    pub fn setxattr(
+        &self,
+        node: NodeId,
+        name: &[u8],
+        value: &[u8],
+        mode: XattrMode,
+        sgid: AclSgid,
+    ) -> Result<()> {
+        self.check_xattr(name)?;
+        let node = self.node(node)?;
+        self.for_change(&node)?;
+        self.with_object(&node, |held, layer| {
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("set attribute", kind))?;
+            let mode = match mode {
+                XattrMode::Set => SetMode::Any,
+                XattrMode::Create => SetMode::Create,
+                XattrMode::Replace => SetMode::Replace,
+            };
+            xattr::set(held.at(), &stored, value, mode).op("set attribute").in_layer(LayerRef::Upper)?;
+            if sgid == AclSgid::Kill && name == acl::ACCESS {
+                self.drop_sgid(held)?;
+            }
+            Ok(())
+        })
+        .at(name)
+    }
+
+    /// Removes an attribute; the object is copied up first.
+    ///
+    /// # Errors
+    /// [`Kind::NoAttribute`]; what the upper's file system answers.
+    pub fn removexattr(&self, node: NodeId, name: &[u8]) -> Result<()> {
+        self.check_xattr(name)?;
+        let node = self.node(node)?;
+        // What is not there is not worth a copy.
+        self.with_object(&node, |held, layer| {
+            if layer.id == LayerRef::Upper {
+                return Ok(());
+            }
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
+            match xattr::get_into(held.at(), &stored, &mut []) {
+                Ok(_) | Err(Errno::ERANGE) => Ok(()),
+                Err(errno) => Err(Error::new("remove attribute", errno).in_layer(layer.id)),
+            }
+        })
+        .at(name)?;
+        self.for_change(&node)?;
+        self.with_object(&node, |held, layer| {
+            let stored =
+                layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
+            xattr::remove(held.at(), &stored).op("remove attribute").in_layer(LayerRef::Upper)
+        })
+        .at(name)
+    }
+
+    fn check_xattr(&self, name: &[u8]) -> Result<()> {
+        if self.options.xattrs == Xattrs::Off {
+            return Err(Error::new("use attributes", Kind::Unsupported("the mount has none (noxattrs)")));
+        }
+        if self.options.acl == Acl::Off && is_acl(name) {
+            return Err(Error::new("use ACLs", Kind::Unsupported("the mount has none (noacl)")));
+        }
+        Ok(())
+    }
+
+    fn for_change(&self, node: &Arc<Node>) -> Result<()> {
+        match &node.body {
+            Body::Dir(_) => self.upper_dir(node).map(drop),
+            Body::Leaf(_) => self.copy_up(node, Content::Keep),
+        }
+    }
+
+    /// Does something with the object that has a node's attributes.
+    fn with_object<T>(&self, node: &Arc<Node>, act: impl FnOnce(&Held, &Layer) -> Result<T>) -> Result<T> {
+        match &node.body {
+            Body::Dir(dir) => {
+                let (held, layer) = self.top_part(node, dir)?;
+                act(&held, layer)
+            }
+            Body::Leaf(file) => {
+                let state = file.read();
+                let (held, layer) = self.held(&state)?;
+                act(&held, layer)
+            }
+        }
+    }
+
+    fn drop_sgid(&self, held: &Held) -> Result<()> {
+        let upper = self.stack.writable()?;
+        let stat = upper.layer.stat(held.at())?;
+        let perm = stat.mode & 0o7777;
+        if perm & libc::S_ISGID == 0 {
+            return Ok(());
+        }
+        let owner =
+            super::attributes::Owner { perm: perm & !libc::S_ISGID, ..super::attributes::Owner::of(&stat) };
+        self.set_owner(upper, held.at(), owner, &stat)
+    }
+}
+
+fn is_acl(name: &[u8]) -> bool {
+    name == acl::ACCESS || name == acl::DEFAULT
+}

@@ -1,0 +1,355 @@
+//! Mounting, listing, unmounting. Needs /dev/fuse, and root or fusermount3.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::run::{Outcome, Place, command, is_mounted, lamina, outcome};
+
+impl Place {
+    fn mnt(&self) -> std::path::PathBuf {
+        self.path("mnt")
+    }
+
+    fn listed(&self) -> Option<serde_json::Value> {
+        let list = self.run(&["list", "--json"]);
+        list.succeeds();
+        let mounts: Vec<serde_json::Value> = serde_json::from_str(&list.out).unwrap();
+        mounts.into_iter().find(|mount| mount["mountpoint"].as_str() == self.mnt().to_str())
+    }
+
+    fn pid(&self) -> i32 {
+        self.listed().unwrap()["info"]["pid"].as_i64().unwrap().try_into().unwrap()
+    }
+}
+
+/// A mount that goes with its test.
+struct Mounted<'a>(&'a Place);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        if is_mounted(&self.0.mnt()) {
+            // A test that failed is reported already; here only the mount has to go.
+            drop(self.0.run(&["umount", "--lazy", "mnt"]));
+        }
+    }
+}
+
+#[track_caller]
+fn mounted<'a>(place: &'a Place, mount: &Outcome) -> Mounted<'a> {
+    let guard = Mounted(place);
+    mount.succeeds();
+    assert!(is_mounted(&place.mnt()));
+    guard
+}
+
+/// Waits for a condition, as long as it takes a loaded machine; the test's own assertion follows.
+fn wait_for(condition: impl Fn() -> bool) {
+    for _ in 0..3000 {
+        if condition() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn process_runs(pid: i32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // A zombie has ended, and waits for whoever adopted it.
+    !state.is_empty() && !state.contains(") Z ")
+}
+
+fn all_threads_are_stopped(pid: i32) -> bool {
+    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.all(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).unwrap().contains(") T "))
+}
+
+#[test]
+fn a_mount_serves_is_listed_and_ends() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt", "--upper", "upper", "--work", "work"]);
+    let guard = mounted(&place, &mount);
+    assert_eq!(mount.err, "");
+    assert_eq!(fs::read_to_string(place.path("mnt/file")).unwrap(), "from the base");
+    fs::write(place.path("mnt/new"), "text").unwrap();
+    assert_eq!(fs::read_to_string(place.path("upper/new")).unwrap(), "text");
+
+    let listed = place.listed().unwrap();
+    assert_eq!((listed["state"].as_str(), listed["source"].as_str()), (Some("live"), Some("lamina")));
+    let info = &listed["info"];
+    assert_eq!(info["layers"][0]["number"], 2);
+    assert_eq!(info["layers"][0]["path"].as_str(), place.path("top").to_str());
+    assert_eq!(info["upper"].as_str(), place.path("upper").to_str());
+    assert_eq!(info["transport"], "dev");
+    let pid = place.pid();
+    assert!(process_runs(pid));
+    let table = place.run(&["list"]);
+    let line = table.out.lines().find(|line| line.contains(place.mnt().to_str().unwrap())).unwrap();
+    assert!(line.contains("live") && line.contains(&pid.to_string()), "{line}");
+
+    place.run(&["umount", "mnt"]).succeeds();
+    assert!(!is_mounted(&place.mnt()));
+    assert!(!process_runs(pid), "umount waits for the daemon");
+    drop(guard);
+}
+
+#[test]
+fn the_daemon_keeps_nothing_of_its_caller() {
+    let place = Place::new();
+    // If the daemon kept the pipe open, reading it to its end would never return.
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let pid = place.pid();
+    assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
+    for stream in 0..3 {
+        let target = fs::read_link(format!("/proc/{pid}/fd/{stream}")).unwrap();
+        assert_eq!(target, Path::new("/dev/null"));
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains("Umask:\t0000"), "{status}");
+}
+
+#[test]
+fn a_mount_without_an_upper_is_read_only() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "overlay:top:base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let error = fs::write(place.path("mnt/new"), "").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EROFS));
+}
+
+#[test]
+fn the_default_work_directory_is_a_sibling_of_the_upper() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt", "--upper", "upper"]);
+    let guard = mounted(&place, &mount);
+    let work = place.path(".upper.lamina-work");
+    assert!(work.is_dir());
+    assert_eq!(place.listed().unwrap()["info"]["work"].as_str(), work.to_str());
+    drop(guard);
+}
+
+#[test]
+fn a_mount_that_fails_late_leaves_no_work_directory_behind() {
+    let place = Place::new();
+    fs::create_dir(place.path("mnt2")).unwrap();
+    let mount = place.run(&["mount", "top", "base", "mnt", "--upper", "upper", "--work", "work"]);
+    let _guard = mounted(&place, &mount);
+    // Only the union itself finds out that the upper is taken: the default work directory is made by then.
+    place
+        .run(&["mount", "top", "base", "mnt2", "--upper", "upper"])
+        .fails_with(1, &["upper", "another mount"]);
+    assert!(!place.path(".upper.lamina-work").exists());
+    assert!(!is_mounted(&place.path("mnt2")));
+}
+
+#[test]
+fn a_mount_may_cover_one_of_its_layers() {
+    let place = Place::new();
+    let real = place.path("top");
+    place.run(&["mount", "top", "base", "top", "--upper", "upper", "-o", "nonempty"]).succeeds();
+    let text = fs::read_to_string(real.join("file"));
+    let written = fs::write(real.join("new"), "text");
+    place.run(&["umount", "top"]).succeeds();
+    assert_eq!(text.unwrap(), "from the base");
+    written.unwrap();
+    assert_eq!(fs::read_to_string(place.path("upper/new")).unwrap(), "text");
+    assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
+}
+
+fn foreground(place: &Place) -> Child {
+    let child = lamina()
+        .args(["mount", "--foreground", "top", "base", "mnt", "--upper", "upper", "--work", "work"])
+        .current_dir(place.root())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(|| is_mounted(&place.mnt()));
+    assert!(is_mounted(&place.mnt()));
+    child
+}
+
+#[test]
+fn signals_unmount_cleanly() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let place = Place::new();
+        let mut child = foreground(&place);
+        let _guard = Mounted(&place);
+        assert!(place.path("mnt/file").exists());
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}: {said}");
+        assert!(!is_mounted(&place.mnt()), "{signal}");
+    }
+}
+
+#[test]
+fn a_daemon_ends_on_sigterm_and_by_unmounting_from_outside() {
+    for outside in ["kill", "umount"] {
+        let place = Place::new();
+        let mount = place.run(&["mount", "top", "base", "mnt"]);
+        let _guard = mounted(&place, &mount);
+        let pid = place.pid();
+        // A daemon has no terminal that could hang up.
+        kill(Pid::from_raw(pid), Signal::SIGHUP).unwrap();
+        assert!(place.path("mnt/file").exists());
+        match outside {
+            "kill" => kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap(),
+            // Other tests list mounts, which keeps this one busy for a moment.
+            _ => wait_for(|| outcome(command(outside).arg(place.mnt())).code == 0),
+        }
+        wait_for(|| !process_runs(pid));
+        assert!(!process_runs(pid), "{outside}");
+        assert!(!is_mounted(&place.mnt()), "{outside}");
+    }
+}
+
+#[test]
+fn a_dead_mount_is_recognised_and_cleared() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let pid = place.pid();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    wait_for(|| !process_runs(pid));
+    assert_eq!(place.listed().unwrap()["state"], "dead");
+    assert!(place.run(&["list"]).out.contains("lamina umount"));
+    place
+        .run(&["mount", "top", "base", "mnt"])
+        .fails_with(1, &["mount point 'mnt' is a dead mount", "lamina umount 'mnt'"]);
+    place.run(&["umount", "mnt"]).succeeds();
+    assert!(!is_mounted(&place.mnt()));
+}
+
+#[test]
+fn a_stopped_daemon_keeps_nobody_waiting() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let pid = place.pid();
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    wait_for(|| all_threads_are_stopped(pid));
+    let silent = place.listed().unwrap();
+    assert_eq!(
+        (silent["state"].as_str(), silent["problem"].as_str()),
+        (Some("silent"), Some("it does not answer"))
+    );
+    // It goes all the same: what it is called tells that it is ours.
+    place.run(&["umount", "--lazy", "mnt"]).succeeds();
+    kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    wait_for(|| !process_runs(pid));
+    assert!(!process_runs(pid));
+}
+
+#[test]
+fn a_mount_in_use_is_busy_unless_lazy() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let mut open = File::open(place.path("mnt/file")).unwrap();
+    place.run(&["umount", "mnt"]).fails_with(1, &["'mnt' is in use", "--lazy"]);
+    assert!(is_mounted(&place.mnt()));
+    let reader = thread::spawn(move || {
+        // The daemon serves who is left; it ends when the file is closed.
+        let mut text = String::new();
+        open.read_to_string(&mut text).unwrap();
+        text
+    });
+    assert_eq!(reader.join().unwrap(), "from the base");
+    place.run(&["umount", "--lazy", "mnt"]).succeeds();
+    assert!(!is_mounted(&place.mnt()));
+}
+
+#[test]
+fn nonempty_covers_what_is_there() {
+    let place = Place::new();
+    fs::write(place.path("mnt/covered"), "").unwrap();
+    place.run(&["mount", "top", "base", "mnt"]).fails_with(1, &["is not empty"]);
+    let mount = place.run(&["mount", "top", "base", "mnt", "-o", "nonempty"]);
+    let guard = mounted(&place, &mount);
+    assert!(!place.path("mnt/covered").exists());
+    drop(guard);
+    assert!(place.path("mnt/covered").exists());
+}
+
+#[test]
+fn podmans_command_line_mounts_with_warnings() {
+    let place = Place::new();
+    let link = place.path("fuse-overlayfs");
+    symlink(env!("CARGO_BIN_EXE_lamina"), &link).unwrap();
+    let options = "lowerdir=top:base,upperdir=upper,workdir=work,fsync=0,metacopy=on,x-what,relatime";
+    let mount = outcome(command(&link).args(["-o", options, "mnt"]).current_dir(place.root()));
+    let _guard = mounted(&place, &mount);
+    assert!(mount.err.contains("warning: option 'metacopy=on' is not supported"), "{}", mount.err);
+    assert!(place.path("mnt/file").exists());
+    let shown = place.listed().unwrap()["info"]["options"].to_string();
+    assert!(shown.contains("fsync=0"), "{shown}");
+}
+
+#[test]
+fn mounts_helper_names_the_source() {
+    let place = Place::new();
+    let link = place.path("mount.fuse.lamina");
+    symlink(env!("CARGO_BIN_EXE_lamina"), &link).unwrap();
+    for (words, name) in [
+        (["my,name", "mnt", "-o", "rw,lowerdir=top:base"], "my,name"),
+        (["other", "mnt", "-o", r"lowerdir=top:base,fsname=my\,fs"], "my,fs"),
+        (["overlay:top:base", "mnt", "-o", "noatime"], "overlay:top:base"),
+    ] {
+        let mount = outcome(command(&link).args(words).current_dir(place.root()));
+        let _guard = mounted(&place, &mount);
+        assert_eq!(place.listed().unwrap()["source"], name);
+        place.run(&["umount", "mnt"]).succeeds();
+    }
+}
+
+#[test]
+fn names_with_colons_commas_spaces_and_bytes_are_layers() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let odd = place.root().join(std::ffi::OsStr::from_bytes(b"odd :,\\\xff"));
+    fs::create_dir(&odd).unwrap();
+    fs::write(odd.join("here"), "").unwrap();
+    let mut option = b"lowerdir=odd \\:\\,\\\\\xff:base".to_vec();
+    option.splice(0..0, *b"ro,");
+    let mut command = lamina();
+    command.arg("-o").arg(std::ffi::OsStr::from_bytes(&option)).arg("mnt").current_dir(place.root());
+    let mount = outcome(&mut command);
+    let _guard = mounted(&place, &mount);
+    assert!(place.path("mnt/here").exists());
+    assert_eq!(
+        place.listed().unwrap()["info"]["layers"][0]["path"]["bytes"].as_array().map(Vec::len),
+        Some(odd.as_os_str().len())
+    );
+}
+
+#[test]
+fn a_log_file_outlives_the_terminal() {
+    let place = Place::new();
+    let mount = place.run(&["--log-level", "info", "--log-file", "log", "mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let pid = place.pid();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    wait_for(|| !process_runs(pid));
+    let log = fs::read_to_string(place.path("log")).unwrap();
+    assert!(log.contains(&format!("{pid} INFO SIGTERM: unmounting")), "{log}");
+}
+
+#[test]
+fn it_runs_in_a_user_namespace_of_its_own() {
+    let place = Place::new();
+    let script = "\"$0\" mount top base mnt --upper upper --work work && cat mnt/file && \"$0\" umount mnt";
+    let mut unshare = command("unshare");
+    unshare.args(["-Urm", "sh", "-c", script, env!("CARGO_BIN_EXE_lamina")]).current_dir(place.root());
+    let done = outcome(&mut unshare);
+    done.succeeds();
+    assert_eq!(done.out, "from the base");
+}

@@ -1,0 +1,57 @@
+//! A wrong command line: exit code 2, and nothing is touched.
+
+use crate::run::{Place, run};
+
+#[test]
+fn unknown_commands_and_flags() {
+    run(&["mont"]).fails_with(2, &["mont"]);
+    run(&["mount", "--frobnicate", "a", "b"]).fails_with(2, &["--frobnicate"]);
+    run(&["list", "extra"]).fails_with(2, &["extra"]);
+    run(&["umount"]).fails_with(2, &["MOUNTPOINT"]);
+    run(&["--log-level", "loud", "list"]).fails_with(2, &["loud", "debug"]);
+}
+
+#[test]
+fn a_source_and_a_mount_point_are_needed() {
+    run(&["mount"]).fails_with(2, &["SOURCE", "MOUNTPOINT"]);
+    run(&["mount", "only-one"]).fails_with(2, &["required", "lamina mount [OPTIONS] SOURCE... MOUNTPOINT"]);
+}
+
+#[test]
+fn options_that_cannot_be_honoured_are_errors_of_lamina_mount() {
+    let place = Place::new();
+    for (option, words) in [
+        ("frobnicate", &["unknown option 'frobnicate'"][..]),
+        ("nfs_export=on", &["'nfs_export=on' is not supported"]),
+        ("verity=require", &["'verity=require' is not supported"]),
+        ("ro,writeback=1,foo", &["'writeback=1' is not supported", "unknown option 'foo'"]),
+        ("index=maybe", &["option 'index=maybe'", "on, off"]),
+        ("timeout=soon", &["option 'timeout=soon'", "seconds"]),
+        ("lowerdir=/a", &["option 'lowerdir' does not belong", "SOURCE"]),
+        ("upperdir=/a", &["option 'upperdir' does not belong", "--upper"]),
+        ("workdir=/a", &["option 'workdir' does not belong", "--work"]),
+    ] {
+        place.run(&["mount", "top", "base", "mnt", "-o", option]).fails_with(2, words);
+    }
+    place
+        .run(&["mount", "top", "mnt", "--upper", "upper", "--work", "work", "-o", "metacopy=on"])
+        .fails_with(2, &["'metacopy=on' is not supported", "lamina mount --help"]);
+    place.is_untouched();
+}
+
+#[test]
+fn a_work_directory_without_an_upper() {
+    let place = Place::new();
+    place.run(&["mount", "top", "mnt", "--work", "work"]).fails_with(2, &["--upper"]);
+    place.run(&["-o", "lowerdir=top,workdir=work", "mnt"]).fails_with(2, &["'work' without an upper"]);
+}
+
+#[test]
+fn malformed_lists_of_layers() {
+    let place = Place::new();
+    place.run(&["mount", "overlay:", "mnt"]).fails_with(2, &["source 'overlay:'", "empty", "TOP:...:BASE"]);
+    place
+        .run(&["mount", "overlay:a::b:c", "mnt"])
+        .fails_with(2, &["ordinary layer follows a data-only layer"]);
+    place.run(&["mount", "", "mnt"]).fails_with(2, &["empty"]);
+}

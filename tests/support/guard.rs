@@ -505,7 +505,9 @@ impl Mount {
             unmount(&point)?;
         }
         if let Some(daemon) = self.daemon.take() {
-            let status = end_of(daemon).ok_or_else(|| format!("the daemon {daemon} did not end"))?;
+            let status = end_of(daemon).ok_or_else(|| {
+                format!("the daemon {daemon} did not end; its mount is still seen by {:?}", seen_by(&point))
+            })?;
             if status != WaitStatus::Exited(daemon, 0) {
                 return Err(format!("the daemon ended with {status:?}: {}", self.log()));
             }
@@ -565,6 +567,21 @@ fn unmount(point: &Path) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The processes in whose mount namespace the mount still is: one that was made while it stood keeps it alive.
+fn seen_by(point: &Path) -> Vec<String> {
+    let wanted = point.display().to_string();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let sees = |process: &PathBuf| {
+        let table = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+        table.lines().any(|line| line.split(' ').nth(4) == Some(&wanted))
+    };
+    let told = |process: PathBuf| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        format!("{} {}", process.display(), String::from_utf8_lossy(&line).replace('\0', " "))
+    };
+    processes.filter(sees).map(told).collect()
 }
 
 fn end_of(daemon: Pid) -> Option<WaitStatus> {

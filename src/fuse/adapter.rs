@@ -150,9 +150,8 @@ impl Adapter {
                 let len = overlay.read(handle, offset, room)?;
                 Reply::Bytes(Cow::Borrowed(room.get(..len).unwrap_or_default()))
             }
-            Body::Write { handle, offset, data, kill, cause: _ } => {
-                // The cause changes nothing without a writeback cache: the handle named is open for writing either way.
-                let len = overlay.write(handle, offset, data.0, kill)?;
+            Body::Write { handle, offset, data, kill, cause } => {
+                let len = overlay.write(handle, offset, data.0, kill, cause)?;
                 Reply::Written(count("write", len)?)
             }
             Body::Statfs => Reply::Statfs(overlay.statfs()?),

@@ -9,6 +9,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -505,11 +506,16 @@ impl Mount {
             unmount(&point)?;
         }
         if let Some(daemon) = self.daemon.take() {
-            let status = end_of(daemon).ok_or_else(|| {
-                format!("the daemon {daemon} did not end; its mount is still seen by {:?}", seen_by(&point))
-            })?;
-            if status != WaitStatus::Exited(daemon, 0) {
-                return Err(format!("the daemon ended with {status:?}: {}", self.log()));
+            match end_of(daemon, &point) {
+                End::Left(WaitStatus::Exited(_, 0)) => {}
+                End::Left(status) => return Err(format!("the daemon ended with {status:?}: {}", self.log())),
+                End::KeptBy(others) => {
+                    super::say(&format!("{}: not unmounted in the namespace of {others:?}", point.display()));
+                    // Nobody here can reach that mount, and its daemon would outlive the test.
+                    nix::sys::signal::kill(daemon, Signal::SIGKILL).map_err(|e| format!("kill: {e}"))?;
+                    waitpid(daemon, None).map_err(|e| format!("waiting for the daemon: {e}"))?;
+                }
+                End::Never => return Err(format!("the daemon {daemon} did not end: {}", self.log())),
             }
         }
         if self.log().contains("panicked") {
@@ -584,16 +590,32 @@ fn seen_by(point: &Path) -> Vec<String> {
     processes.filter(sees).map(told).collect()
 }
 
-fn end_of(daemon: Pid) -> Option<WaitStatus> {
+/// How a daemon came to its end.
+enum End {
+    /// By itself.
+    Left(WaitStatus),
+    /// Not at all: these processes live in a mount namespace that was made while the mount stood.
+    KeptBy(Vec<String>),
+    /// Not at all, though nothing is mounted any more.
+    Never,
+}
+
+fn end_of(daemon: Pid, point: &Path) -> End {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         match waitpid(daemon, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(2)),
-            Ok(status) => return Some(status),
+            Ok(status) => return End::Left(status),
             Err(e) => panic!("waiting for the daemon {daemon}: {e}"),
         }
+        if start.elapsed() > PATIENCE / 10 {
+            let others = seen_by(point);
+            if !others.is_empty() {
+                return End::KeptBy(others);
+            }
+        }
     }
-    None
+    End::Never
 }
 
 /// The sorted names in a directory.

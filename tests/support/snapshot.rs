@@ -86,3 +86,32 @@ fn record(root: &Path, path: &Path, into: &mut BTreeMap<PathBuf, String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn every_change_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::write(root.join("f"), "one").unwrap();
+        fs::create_dir(root.join("d")).unwrap();
+        let before = Snapshot::of(root);
+        assert_eq!(before.differences(&Snapshot::of(root)), [""; 0]);
+        let changes: [&dyn Fn(); 5] = [
+            &|| fs::write(root.join("f"), "two").unwrap(),
+            &|| fs::set_permissions(root.join("d"), PermissionsExt::from_mode(0o700)).unwrap(),
+            &|| sys::set_xattr(&root.join("f"), b"user.x", b"y", sys::SetXattr::Always).unwrap(),
+            &|| fs::write(root.join("d/new"), "").unwrap(),
+            &|| fs::remove_file(root.join("f")).unwrap(),
+        ];
+        for (n, change) in changes.iter().enumerate() {
+            let before = Snapshot::of(root);
+            change();
+            assert!(!before.differences(&Snapshot::of(root)).is_empty(), "change {n}");
+        }
+    }
+}

@@ -131,11 +131,9 @@ impl Overlay {
     /// [`Kind::ReadOnly`]; an owner that is not mapped; what the upper's file system answers.
     pub fn setattr(&self, node: NodeId, handle: Option<HandleId>, change: &AttrChange) -> Result<Attr> {
         let node = self.node(node)?;
-        if *change != AttrChange::NONE {
-            match &node.body {
-                Body::Dir(dir) => self.set_dir_attr(&node, dir, change)?,
-                Body::Leaf(_) => self.set_leaf_attr(&node, handle, change)?,
-            }
+        match &node.body {
+            Body::Dir(dir) => self.set_dir_attr(&node, dir, change)?,
+            Body::Leaf(_) => self.set_leaf_attr(&node, handle, change)?,
         }
         self.attr(&node)
     }
@@ -216,11 +214,13 @@ impl Overlay {
         let gid = change.gid.map(|gid| self.ownership.stored_gid(gid)).transpose();
         let gid = gid.map_err(|kind| Error::new("chown", kind))?;
         if upper.layer.rules.stat_override != StatOverride::Off {
-            if uid.is_some() || gid.is_some() || change.perm.is_some() {
+            let nothing = *change == AttrChange::NONE;
+            let chowned = uid.is_some() || gid.is_some();
+            if chowned || nothing || change.perm.is_some() {
                 let stat = upper.layer.stat(at)?;
                 let now = Owner::of(&stat);
                 let mut perm = now.perm;
-                if (uid.is_some() || gid.is_some()) && change.kill_priv != KillPriv::Keep && !stat.is_dir() {
+                if (nothing || (chowned && change.kill_priv != KillPriv::Keep)) && !stat.is_dir() {
                     perm = without_privilege(perm, true);
                 }
                 let owner = Owner {
@@ -232,7 +232,9 @@ impl Overlay {
                 self.set_owner(upper, at, owner, &stat)?;
             }
         } else {
-            if uid.is_some() || gid.is_some() {
+            // A change of nothing is chown(-1, -1), or announces a write by someone who may not keep suid and sgid: in
+            // either case these go, and file capabilities with them, as they do by a chown(2) that changes nothing.
+            if uid.is_some() || gid.is_some() || *change == AttrChange::NONE {
                 fs::chown(at, uid, gid).op("chown").in_layer(LayerRef::Upper)?;
             }
             if let Some(perm) = change.perm {

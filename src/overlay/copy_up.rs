@@ -107,6 +107,10 @@ impl Overlay {
         restored.apply();
         // Nobody else sets it: `copying` is locked, and it was unset.
         let _ = dir.upper.set(UpperPart::new(Cell::empty(), inode, false));
+        if let Some(names) = &mut dir.lock().names {
+            names.drop_whiteouts();
+            self.invalidate(Invalidation::Listing(node.id));
+        }
         // Its link count and times are those of the copy now.
         self.invalidate(Invalidation::Attr(node.id));
         Ok(())

@@ -17,8 +17,9 @@ use super::types::*;
 use super::{Overlay, lock};
 use crate::config::Durability;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
-use crate::sys::file;
 use crate::sys::fs::At;
+use crate::sys::xattr::SetMode;
+use crate::sys::{file, xattr};
 
 /// What [`Overlay::open`] answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub struct Opened {
 }
 
 const SHARDS: usize = 16;
+
+/// The attribute with a program's capabilities.
+const CAPABILITY: &[u8] = b"security.capability";
 
 /// A lower file up to this size, bytes, is copied up when it is opened for writing; a larger one when it is written.
 /// Opening may come before emptying it, of which we are not told, and then the copy would be for nothing. So much is
@@ -187,11 +191,28 @@ impl Overlay {
     ///
     /// # Errors
     /// What the upper's file system answers.
-    pub fn write(&self, handle: HandleId, offset: u64, data: &[u8], kill: KillPriv) -> Result<usize> {
+    pub fn write(
+        &self,
+        handle: HandleId,
+        offset: u64,
+        data: &[u8],
+        kill: KillPriv,
+        cause: WriteCause,
+    ) -> Result<usize> {
         let file = self.for_writing(handle)?;
+        // Our write(2) takes file capabilities away; storing into a mapping does not.
+        let kept = match cause {
+            WriteCause::Caller => None,
+            WriteCause::PageCache => xattr::get(At::Fd(file.as_fd()), CAPABILITY).ok(),
+        };
         let written =
             file::write_full_at(file.as_fd(), data, offset).op("write").in_layer(LayerRef::Upper)?;
         self.kill_priv(At::Fd(file.as_fd()), kill)?;
+        if let Some(kept) = kept
+            && let Err(errno) = xattr::set(At::Fd(file.as_fd()), CAPABILITY, &kept, SetMode::Any)
+        {
+            log::warn!("keep file capabilities over a write from a mapping: {}", errno.desc());
+        }
         Ok(written)
     }
 

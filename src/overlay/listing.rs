@@ -49,6 +49,19 @@ impl Names {
         }
     }
 
+    /// The directory is merged from now on, and whiteouts are not listed any more.
+    pub(super) fn drop_whiteouts(&mut self) {
+        let bare: Vec<NameBuf> = self
+            .by_cookie
+            .values()
+            .filter(|(_, listed)| *listed == Listed::BareWhiteout)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in bare {
+            self.remove(name.as_name());
+        }
+    }
+
     /// Is the name there?
     pub(super) fn contains(&self, name: Name<'_>) -> bool {
         self.by_name.contains_key(name.as_bytes())
@@ -146,5 +159,7 @@ mod tests {
         assert!(names.is_empty() && names.contains(name("w").as_name()));
         names.insert(name("f"), Listed::Present);
         assert!(!names.is_empty());
+        names.drop_whiteouts();
+        assert_eq!(walk(&names, DOT_DOT), ["f"]);
     }
 }

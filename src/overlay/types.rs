@@ -171,6 +171,15 @@ pub enum KillPriv {
     },
 }
 
+/// Where written data come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteCause {
+    /// A caller's write(2).
+    Caller,
+    /// Pages of a shared mapping: the kernel picks some writable handle of the file, and no privilege goes.
+    PageCache,
+}
+
 /// A set of attribute changes; `None` leaves one as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttrChange {

@@ -233,7 +233,8 @@ impl Runner {
             Op::Write { of, offset, data, kill } => {
                 let Some(handle) = self.pick_handle(of, Handle::writes) else { return Ok(()) };
                 self.say(format!("write {} at {offset} {handle:?} ({kill:?})", data.len()));
-                let written = self.overlay().write(handle.handle, u64::from(*offset), data, *kill);
+                let written =
+                    self.overlay().write(handle.handle, u64::from(*offset), data, *kill, WriteCause::Caller);
                 let written = written.map_err(context("write"))?;
                 ensure!(written == data.len(), "wrote {written} of {} bytes", data.len());
                 self.model.write(handle.id, usize::from(*offset), data);

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind};
 use crate::overlay::{
     Access, AclSgid, AttrChange, Caller, Existing, FallocateMode, FileKind, FilePlace, HandleId, KillPriv,
     Listing, NodeId, OpenMode, Rdev, RenameMode, Seek, SpecialKind, Sync, TimeChange, Timestamp, Truncate,
-    Trusted, XattrMode,
+    Trusted, WriteCause, XattrMode,
 };
 use crate::path::{InvalidName, Name};
 
@@ -85,15 +85,6 @@ pub enum Room {
     Probe,
     /// This many bytes; a longer answer is ERANGE.
     Bytes(u32),
-}
-
-/// Where written data come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteCause {
-    /// A caller's write(2).
-    Caller,
-    /// Pages of a shared mapping (`FUSE_WRITE_CACHE`): the kernel picked some writable handle of the file.
-    PageCache,
 }
 
 /// In which form the length of a copy_file_range is answered.

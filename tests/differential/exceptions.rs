@@ -6,6 +6,13 @@ use crate::exec::Outcome;
 use crate::op::Op;
 use crate::tree::Difference;
 
+/// What some exceptions depend on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traits {
+    /// Some layer has whiteouts that are empty files with an xattr.
+    pub xattr_whiteouts: bool,
+}
+
 /// How to go on after outcomes that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -15,10 +22,12 @@ pub enum Verdict {
     Same,
     /// Both are right; what the descriptor holds differs from now on, and nobody else can see it: close it.
     Close,
+    /// Both are right, but the trees differ from now on: the seed ends here.
+    End,
 }
 
 /// What to make of `op` giving `found` where the kernel's overlay gives `expected`.
-pub fn outcome(op: &Op, expected: &Outcome, found: &Outcome) -> Verdict {
+pub fn outcome(layers: Traits, op: &Op, expected: &Outcome, found: &Outcome) -> Verdict {
     match (op, &expected.0, &found.0) {
         // Which of two reasons for a refusal is found first.
         (Op::Rename { .. }, Err(Errno::EXDEV), Err(Errno::ENOTEMPTY)) => Verdict::Same,
@@ -28,6 +37,17 @@ pub fn outcome(op: &Op, expected: &Outcome, found: &Outcome) -> Verdict {
             Err(Errno::EEXIST | Errno::ENOENT),
             Ok(_),
         ) => Verdict::Close,
+        // Between a lower on one file system and an upper on another; what is copied is right.
+        (Op::CopyRange { .. }, Err(Errno::EXDEV), Ok(_)) => Verdict::End,
+        // The kernel's overlay takes whiteouts by xattr for files when it looks whether a directory is empty.
+        (Op::Rmdir { .. } | Op::Rename { .. }, Err(Errno::ENOTEMPTY), Ok(_)) if layers.xattr_whiteouts => {
+            Verdict::End
+        }
+        (Op::RemoveTree { .. }, Ok(expected), Ok(_))
+            if layers.xattr_whiteouts && expected.contains("ENOTEMPTY") =>
+        {
+            Verdict::End
+        }
         _ => Verdict::Wrong,
     }
 }
@@ -37,6 +57,8 @@ fn allowed(difference: &Difference) -> bool {
     match difference.what {
         // FUSE's kernel side keeps an inode's birth time once it was asked for, so a copy-up shows after a while only.
         "btime" => difference.expected == "touched",
+        // With redirect_dir=nofollow the kernel's overlay leaves out of listings what it then refuses to look up.
+        "existence" => difference.expected == "absent" && difference.found == "EPERM",
         // Of a held lower file one of whose names is gone the kernel's overlay shows the count that the lower has.
         "nlink" => {
             let count = |text: &str| text.parse::<u32>().unwrap_or_default();

@@ -333,7 +333,14 @@ impl Generator {
                 Op::Readlink { path }
             }
         };
-        (if Self::needs_root(&op) { Who { umask: who.umask, ..ROOT } } else { who }, op)
+        if Self::needs_root(&op) {
+            return (Who { umask: who.umask, ..ROOT }, op);
+        }
+        // Whether sgid goes with a write depends on the writer's groups where the group may not execute the file, and a
+        // FUSE file system is told the first of them only.
+        let writes = op.slot().is_some()
+            || matches!(op, Op::Truncate { .. } | Op::Create { .. } | Op::Open { .. } | Op::OpenAt { .. });
+        (if writes { Who { groups: &[], ..who } } else { who }, op)
     }
 
     /// What is done as root only, since for others the kernel's overlay decides on something that a FUSE file system is

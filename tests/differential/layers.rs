@@ -17,6 +17,13 @@ pub struct Layer {
     pub ops: Vec<(Who, Op)>,
 }
 
+impl Layer {
+    /// Whether it may have whiteouts that are empty files with an xattr.
+    pub fn has_xattr_whiteouts(&self) -> bool {
+        self.ops.iter().any(|(_, op)| is_xattr_whiteout(op))
+    }
+}
+
 /// Who writes a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maker {

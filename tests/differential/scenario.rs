@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicU32;
 
 use nix::errno::Errno;
 
+use crate::exceptions::Traits;
 use crate::generate::Generator;
 use crate::layers::{self, Layer, Recipe};
 use crate::mounts::Engine;
 use crate::op::Step;
-use crate::pair::Pair;
+use crate::pair::{Go, Pair};
 use crate::place::within;
 use crate::sys;
 use crate::tree::{self, Clock, Difference, Tree};
@@ -224,7 +225,8 @@ fn play(plan: &Plan, tested: &Tested, stage: &Stage, scenario: &mut Scenario) ->
     let clock = start_clock(&stage.place)?;
     let before = raw(&lowers)?;
 
-    let mut pair = Pair::new(engines, &lowers, stage, scenario.setting, clock)?;
+    let traits = Traits { xattr_whiteouts: scenario.layers.iter().any(Layer::has_xattr_whiteouts) };
+    let mut pair = Pair::new(engines, &lowers, stage, scenario.setting, clock, traits)?;
     let schedule = match plan {
         Plan::Seed { operations, .. } => schedule(*operations, scenario.setting.forget),
         Plan::Replay(old) => old.steps.iter().map(|step| Planned::This(step.clone())).collect(),
@@ -241,7 +243,11 @@ fn play(plan: &Plan, tested: &Tested, stage: &Stage, scenario: &mut Scenario) ->
         (stage.watch)(scenario.steps.len(), &step.to_string());
         scenario.steps.push(step.clone());
         match step {
-            Step::Do(who, op) => pair.perform(who, &op, scenario.setting.probe)?,
+            Step::Do(who, op) => {
+                if pair.perform(who, &op, scenario.setting.probe)? == Go::Stop {
+                    break;
+                }
+            }
             Step::Check => pair.check("tree")?,
             Step::Forget => pair.forget(scenario.setting.read_only)?,
             Step::Remount => {

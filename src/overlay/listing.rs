@@ -65,6 +65,19 @@ impl Names {
         self.by_cookie.values().all(|(_, listed)| *listed == Listed::BareWhiteout)
     }
 
+    /// The directory is merged from now on: whiteouts are not listed any more. Were there any?
+    pub(super) fn now_merged(&mut self) -> bool {
+        let before = self.by_cookie.len();
+        self.by_cookie.retain(|_, (name, listed)| {
+            let stays = *listed == Listed::Present;
+            if !stays {
+                self.by_name.remove(name);
+            }
+            stays
+        });
+        self.by_cookie.len() < before
+    }
+
     /// Takes over what a fresh reading found: names that stay keep their cookies.
     pub(super) fn refresh(&mut self, fresh: Names) {
         let gone: Vec<NameBuf> =

@@ -72,13 +72,17 @@ impl Overlay {
 
     fn dir_attr(&self, node: &Node, dir: &DirNode) -> Result<Attr> {
         let (held, layer) = self.top_part(node, dir)?;
-        let stat = layer.stat(held.at())?;
-        let mut attr = self.attr_from(&stat, dir.ino);
+        Ok(self.dir_attr_from(dir, &layer.stat(held.at())?))
+    }
+
+    /// The attributes of a directory whose topmost part has these.
+    pub(super) fn dir_attr_from(&self, dir: &DirNode, top: &Stat) -> Attr {
+        let mut attr = self.attr_from(top, dir.ino);
         attr.blksize = DIRECTORY_BLKSIZE;
         if self.options.static_nlink || dir.is_merged() {
             attr.nlink = 1;
         }
-        Ok(attr)
+        attr
     }
 
     pub(super) fn leaf_attr(&self, state: &LeafState) -> Result<Attr> {

@@ -15,6 +15,7 @@ use super::Overlay;
 use super::address::Held;
 use super::attributes::{Owner, read_target};
 use super::descriptors::Cell;
+use super::listing::Names;
 use super::lookup::{directory, leaf};
 use super::node::{DirNode, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart};
 use super::types::{FileKind, Invalidation};
@@ -105,11 +106,14 @@ impl Overlay {
         }
         staged.publish(parent_fd.as_fd(), place.name.as_name(), RenameFlag::NoReplace)?;
         restored.apply();
-        // Nobody else sets it: `copying` is locked, and it was unset.
-        let _ = dir.upper.set(UpperPart::new(Cell::empty(), inode, false));
-        if let Some(names) = &mut dir.lock().names {
-            names.drop_whiteouts();
-            self.invalidate(Invalidation::Listing(node.id));
+        {
+            // Under its own lock: a lookup that is half way down its parts must not find one more.
+            let mut names = dir.lock();
+            // Nobody else sets it: `copying` is locked, and it was unset.
+            let _ = dir.upper.set(UpperPart::new(Cell::empty(), inode, false));
+            if names.names.as_mut().is_some_and(Names::now_merged) {
+                self.invalidate(Invalidation::Listing(node.id));
+            }
         }
         // Its link count and times are those of the copy now.
         self.invalidate(Invalidation::Attr(node.id));

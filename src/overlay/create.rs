@@ -151,16 +151,15 @@ impl Overlay {
         self.bequeath(target.upper, At::Fd(file.as_fd()), &legacy, Rdev::default())?;
         let stat = target.upper.layer.stat(At::Fd(file.as_fd()))?;
         let file = Arc::new(file);
+        let attr = self.attr_from(&stat, self.numbers.shown(stat.dev, stat.ino));
         let state = LeafState {
-            ino: self.numbers.shown(stat.dev, stat.ino),
+            ino: attr.ino,
             places: Vec::new(),
             source: Source::Nameless(Arc::clone(&file)),
             data: LeafData::Here,
             link_key: None,
         };
         let node = self.new_node(Body::Leaf(Box::new(LeafNode::new(FileKind::Regular, state))));
-        node.hold();
-        let attr = self.attr(&node)?;
         let opened = self.new_handle_shared(&node, access, file)?;
         Ok((Entry { node: node.id, attr }, opened))
     }
@@ -238,7 +237,6 @@ impl Overlay {
         self.now_in_upper(&target, dir, &mut names, at.name)?;
         let child =
             self.adopt(&parent, &mut names, at.name, self.new_body(&parent, dir, at.name, new.kind(), &stat));
-        child.hold();
         drop(names);
         // The rename changed its ctime, and opaque directories are shown as they are.
         let attr = match self.attr(&child) {
@@ -339,8 +337,7 @@ impl Overlay {
         if state.removed {
             return Err(Error::new("make", Kind::NotFound).at(name.as_bytes()));
         }
-        if let Some((child, _)) = self.child(parent, dir, state, name)? {
-            drop(child);
+        if self.exists(parent, dir, state, name)? {
             return Err(Error::new("make", Kind::Exists).at(name.as_bytes()));
         }
         match fs::stat(At::Name(target.fd.as_fd(), name)) {

@@ -68,7 +68,9 @@ impl Handles {
         &self.shards[id as usize % SHARDS]
     }
 
+    /// The node stays as long as it is open.
     fn insert(&self, handle: Handle) -> HandleId {
+        handle.node.hold();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         lock(self.shard(id)).insert(id, Arc::new(handle));
         HandleId(id)
@@ -175,7 +177,10 @@ impl Overlay {
 
     /// Closes a handle.
     pub fn release(&self, handle: HandleId) {
-        lock(self.handles.shard(handle.0)).remove(&handle.0);
+        let closed = lock(self.handles.shard(handle.0)).remove(&handle.0);
+        if let Some(closed) = closed {
+            self.release_node(&closed.node, 1);
+        }
     }
 
     /// Fills `buf` from `offset`; fewer bytes than asked only at the end of the file.

@@ -37,7 +37,7 @@ impl Overlay {
         if stat.nlink < 2 {
             // The last of several names: the file may still be known by one that is gone.
             let key = InodeKey::Upper { ino: stat.ino };
-            return Ok((in_upper && self.known_link(&key).is_some()).then_some(key));
+            return Ok((in_upper && self.is_known_link(&key)).then_some(key));
         }
         if self.options.index == Index::Off {
             return Ok(in_upper.then_some(InodeKey::Upper { ino: stat.ino }));

@@ -49,19 +49,6 @@ impl Names {
         }
     }
 
-    /// The directory is merged from now on, and whiteouts are not listed any more.
-    pub(super) fn drop_whiteouts(&mut self) {
-        let bare: Vec<NameBuf> = self
-            .by_cookie
-            .values()
-            .filter(|(_, listed)| *listed == Listed::BareWhiteout)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in bare {
-            self.remove(name.as_name());
-        }
-    }
-
     /// Is the name there?
     pub(super) fn contains(&self, name: Name<'_>) -> bool {
         self.by_name.contains_key(name.as_bytes())
@@ -76,6 +63,19 @@ impl Names {
     /// Does the directory have no entries that exist?
     pub(super) fn is_empty(&self) -> bool {
         self.by_cookie.values().all(|(_, listed)| *listed == Listed::BareWhiteout)
+    }
+
+    /// The directory is merged from now on: whiteouts are not listed any more. Were there any?
+    pub(super) fn now_merged(&mut self) -> bool {
+        let before = self.by_cookie.len();
+        self.by_cookie.retain(|_, (name, listed)| {
+            let stays = *listed == Listed::Present;
+            if !stays {
+                self.by_name.remove(name);
+            }
+            stays
+        });
+        self.by_cookie.len() < before
     }
 
     /// Takes over what a fresh reading found: names that stay keep their cookies.
@@ -159,7 +159,7 @@ mod tests {
         assert!(names.is_empty() && names.contains(name("w").as_name()));
         names.insert(name("f"), Listed::Present);
         assert!(!names.is_empty());
-        names.drop_whiteouts();
+        names.now_merged();
         assert_eq!(walk(&names, DOT_DOT), ["f"]);
     }
 }

@@ -1,5 +1,6 @@
 //! From a name to a node: asking the layers, and keeping one node for each object.
 
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -35,12 +36,12 @@ impl Overlay {
         let node = self.node(parent)?;
         let dir = directory(&node)?;
         let mut state = dir.lock();
-        let Some((child, attr)) = self.child(&node, dir, &mut state, name)? else { return Ok(None) };
-        child.hold();
-        Ok(Some(Entry { node: child.id, attr }))
+        let found = self.child(&node, dir, &mut state, name)?;
+        Ok(found.map(|(child, attr)| Entry { node: child.id, attr }))
     }
 
-    /// The node of a name, made if there is none yet, and its attributes. Its count does not change.
+    /// The node of a name, made if there is none yet, and its attributes. Its count is raised by one: whoever does not
+    /// hand that to the kernel gives it back with [`Overlay::release_node`], once no lock is held.
     pub(super) fn child(
         &self,
         node: &Arc<Node>,
@@ -49,9 +50,9 @@ impl Overlay {
         name: Name<'_>,
     ) -> Result<Option<(Arc<Node>, Attr)>> {
         if let Some(child) = state.children.get(name.as_bytes()) {
-            let child = Arc::clone(child);
-            let attr = self.attr(&child)?;
-            return Ok(Some((child, attr)));
+            let attr = self.attr(child)?;
+            child.hold();
+            return Ok(Some((Arc::clone(child), attr)));
         }
         if state.removed || self.listed_absent(state, name) {
             return Ok(None);
@@ -63,6 +64,23 @@ impl Overlay {
             self.complain(node, dir, name, error);
         }
         found
+    }
+
+    /// Is there something at a name? Makes no node.
+    pub(super) fn exists(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        state: &DirState,
+        name: Name<'_>,
+    ) -> Result<bool> {
+        if state.children.contains_key(name.as_bytes()) {
+            return Ok(true);
+        }
+        if state.removed || self.listed_absent(state, name) {
+            return Ok(false);
+        }
+        Ok(!matches!(self.resolve(node, dir, name, 0)?, Resolution::Absent(_)))
     }
 
     /// Logs a corrupt marker, once for each name: whoever lists the directory asks for it again and again.
@@ -212,10 +230,10 @@ impl Overlay {
         match resolution {
             Resolution::Absent(_) => Ok(None),
             Resolution::Dir(parts) => {
+                let Some(top) = parts.first() else { return Ok(None) };
                 let child = self.new_dir(node, dir, name, &parts);
-                let child = self.adopt(node, state, name, Body::Dir(Box::new(child)));
-                let attr = self.attr(&child)?;
-                Ok(Some((child, attr)))
+                let attr = self.dir_attr_from(&child, &top.found.stat);
+                Ok(Some((self.adopt(node, state, name, Body::Dir(Box::new(child))), attr)))
             }
             Resolution::Leaf { meta, data } => self.intern_leaf(node, dir, state, name, meta, data).map(Some),
         }
@@ -248,11 +266,6 @@ impl Overlay {
         };
         let (held, layer) = self.held(&found)?;
         let key = self.link_key(in_upper, layer, held.at(), &stat)?;
-        if let Some(known) = key.as_ref().and_then(|key| self.known_link(key)) {
-            self.another_name(&known, node, state, place, in_upper)?;
-            let attr = self.attr(&known)?;
-            return Ok((known, attr));
-        }
         found.ino = self.leaf_ino(&held, layer, &stat)?;
         let indexed = self.indexed_source(key.as_ref())?;
         let is_indexed = indexed.is_some();
@@ -262,17 +275,46 @@ impl Overlay {
         found.link_key = key.clone();
         let ino = found.ino;
         let attr = match &data {
+            // The index entry has the attributes, and knows more of the link count than the inode.
+            _ if is_indexed => self.leaf_attr(&found)?,
             Data::Here => self.attr_from(&stat, ino),
             Data::Below(part) => Attr { blocks: part.found.stat.blocks, ..self.attr_from(&stat, ino) },
             Data::Missing => Attr { blocks: 0, ..self.attr_from(&stat, ino) },
         };
-        let child = self.adopt(node, state, name, Body::Leaf(Box::new(LeafNode::new(kind, found))));
-        if let Some(key) = key {
-            lock(&self.hard_links).insert(key, Arc::downgrade(&child));
+        let body = Body::Leaf(Box::new(LeafNode::new(kind, found)));
+        let Some(key) = key else { return Ok((self.adopt(node, state, name, body), attr)) };
+        match self.adopt_link(key, node, state, name, body) {
+            Link::New(child) => Ok((child, attr)),
+            Link::Known(known) => {
+                let shown =
+                    self.another_name(&known, node, state, place, in_upper).and_then(|()| self.attr(&known));
+                if shown.is_err() {
+                    // Its name stays known, and with it the node, until it is looked up and forgotten again.
+                    known.let_go(1);
+                }
+                Ok((known, shown?))
+            }
         }
-        // The index entry has the attributes, and knows more of the link count than the inode.
-        let attr = if is_indexed { self.attr(&child)? } else { attr };
-        Ok((child, attr))
+    }
+
+    /// Keeps one node for all names of a hard link, however many are looked up at once.
+    fn adopt_link(
+        &self,
+        key: InodeKey,
+        node: &Arc<Node>,
+        state: &mut DirState,
+        name: Name<'_>,
+        body: Body,
+    ) -> Link {
+        let mut links = lock(&self.hard_links);
+        if let Some(known) = live(&links, &key) {
+            // Under the lock of the links: what is about to be freed looks at its count under it.
+            known.hold();
+            return Link::Known(known);
+        }
+        let child = self.adopt(node, state, name, body);
+        links.insert(key, Arc::downgrade(&child));
+        Link::New(child)
     }
 
     /// A name turned out to be one more of a file that is known.
@@ -297,7 +339,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Puts a new node into its directory and the table.
+    /// Puts a new node into its directory and the table. Its count is one.
     pub(super) fn adopt(
         &self,
         node: &Arc<Node>,
@@ -311,10 +353,10 @@ impl Overlay {
         child
     }
 
-    /// A node without a place, known to nobody yet.
+    /// A node without a place, known to whoever made it.
     pub(super) fn new_node(&self, body: Body) -> Arc<Node> {
         let id = self.nodes.fresh_id();
-        let node = Arc::new(Node { id, refs: AtomicU64::new(0), gone: AtomicBool::new(false), body });
+        let node = Arc::new(Node { id, refs: AtomicU64::new(1), gone: AtomicBool::new(false), body });
         self.nodes.insert(Arc::clone(&node));
         node
     }
@@ -356,11 +398,8 @@ impl Overlay {
         depth.0 == 0 && self.stack.upper().is_some()
     }
 
-    pub(super) fn known_link(&self, key: &InodeKey) -> Option<Arc<Node>> {
-        lock(&self.hard_links)
-            .get(key)
-            .and_then(Weak::upgrade)
-            .filter(|node| !node.gone.load(Ordering::Acquire))
+    pub(super) fn is_known_link(&self, key: &InodeKey) -> bool {
+        live(&lock(&self.hard_links), key).is_some()
     }
 
     /// `st_ino` of anything but a directory: of what it was copied up from, where that is recorded.
@@ -411,59 +450,73 @@ impl Overlay {
         }
     }
 
-    /// Takes `count` off a node's count. No lock may be held: at zero the node leaves its directories.
+    /// Takes `count` off a node's count. No lock may be held: at zero the node leaves its directories, and these may
+    /// follow it.
     pub(super) fn release_node(&self, node: &Arc<Node>, count: u64) {
-        let before = node
-            .refs
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |refs| Some(refs.saturating_sub(count)));
-        if before.unwrap_or_default() <= count {
-            self.reap(node);
+        if !node.let_go(count) {
+            return;
+        }
+        // A list and no recursion: a tree may be deeper than a stack.
+        let mut unused = vec![Arc::clone(node)];
+        while let Some(node) = unused.pop() {
+            unused.extend(self.reap(&node).into_iter().filter(|dir| dir.let_go(1)));
         }
     }
 
-    /// Frees a node that nobody knows of any more, unless somebody has just looked it up again.
+    /// Frees a node that nobody knows of any more, unless somebody has just looked it up again. Gives the directories
+    /// that it has left, each of which it was counted in.
     ///
-    /// Lookups find a node through its directories' names or the hard links; each is asked, under its lock, whether
-    /// the count is still zero. After the last nobody can find it.
-    fn reap(&self, node: &Arc<Node>) {
+    /// Lookups find a node through its directories' names or the hard links, and raise its count under their lock; so
+    /// each is asked, under its lock, whether the count is still zero. Once it has no place left nobody can find it.
+    fn reap(&self, node: &Arc<Node>) -> Vec<Arc<Node>> {
+        let mut left = Vec::new();
         if node.id == NodeId::ROOT {
-            return;
+            return left;
         }
-        let unused = || node.refs.load(Ordering::Acquire) == 0;
-        let (places, key) = match &node.body {
-            Body::Dir(dir) => (dir.place().into_iter().collect::<Vec<_>>(), None),
-            Body::Leaf(leaf) => {
-                let leaf = leaf.read();
-                (leaf.places.clone(), leaf.link_key.clone())
+        loop {
+            for place in node.places() {
+                let Some(parent) = place.dir.as_dir() else { continue };
+                let mut state = parent.lock();
+                if !node.is_unused() {
+                    return left;
+                }
+                if state.children.get(place.name.as_bytes()).is_some_and(|known| Arc::ptr_eq(known, node)) {
+                    state.children.remove(place.name.as_bytes());
+                }
+                if node.leave(&place) {
+                    left.push(Arc::clone(&place.dir));
+                }
             }
-        };
-        for place in &places {
-            let Some(parent) = place.dir.as_dir() else { continue };
-            let mut state = parent.lock();
-            if !unused() {
-                return;
+            let key = node.as_leaf().and_then(|leaf| leaf.read().link_key.clone());
+            if let Some(key) = key {
+                let mut links = lock(&self.hard_links);
+                if !node.is_unused() {
+                    return left;
+                }
+                if links.get(&key).is_some_and(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(node))) {
+                    links.remove(&key);
+                }
             }
-            if state.children.get(place.name.as_bytes()).is_some_and(|known| Arc::ptr_eq(known, node)) {
-                state.children.remove(place.name.as_bytes());
+            if node.places().is_empty() {
+                break;
             }
+            // Another name of it was looked up and forgotten meanwhile.
         }
-        if let Some(key) = key {
-            let mut links = lock(&self.hard_links);
-            if !unused() {
-                return;
-            }
-            if links.get(&key).is_some_and(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(node))) {
-                links.remove(&key);
-            }
+        if node.is_unused() && !node.gone.swap(true, Ordering::AcqRel) {
+            self.nodes.remove(node.id);
         }
-        if !unused() || node.gone.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.nodes.remove(node.id);
-        for place in places {
-            self.release_node(&place.dir, 1);
-        }
+        left
     }
+}
+
+/// A further name of a hard link, or the first that is known.
+enum Link {
+    New(Arc<Node>),
+    Known(Arc<Node>),
+}
+
+fn live(links: &HashMap<InodeKey, Weak<Node>>, key: &InodeKey) -> Option<Arc<Node>> {
+    links.get(key).and_then(Weak::upgrade).filter(|node| !node.gone.load(Ordering::Acquire))
 }
 
 /// Where a file is, if it is in a lower layer.

@@ -40,7 +40,8 @@ impl NodePlace {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: NodeId,
-    /// Lookups the kernel has not forgotten, and children that are nodes. At zero the node goes.
+    /// Lookups the kernel has not forgotten, children that are nodes, open files, and requests that have just found
+    /// it. At zero the node goes.
     pub(super) refs: AtomicU64,
     /// It left the table, and its parents know.
     pub(super) gone: AtomicBool,
@@ -68,9 +69,49 @@ impl Node {
         }
     }
 
-    /// One more lookup or child.
+    /// One more user.
     pub(super) fn hold(&self) {
         self.refs.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// `count` users less. Was it the last?
+    pub(super) fn let_go(&self, count: u64) -> bool {
+        let before = self
+            .refs
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |refs| Some(refs.saturating_sub(count)));
+        before.unwrap_or_default() <= count
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.refs.load(Ordering::Acquire) == 0
+    }
+
+    /// Where it is: none for the root and for what has lost its names.
+    pub(super) fn places(&self) -> Vec<NodePlace> {
+        match &self.body {
+            Body::Dir(dir) => dir.place().into_iter().collect(),
+            Body::Leaf(leaf) => leaf.read().places.clone(),
+        }
+    }
+
+    /// It is not known at a place any more. Was it? To be called under the lock of the directory there.
+    pub(super) fn leave(&self, left: &NodePlace) -> bool {
+        let is = |place: &NodePlace| place.is(&left.dir, left.name.as_bytes());
+        match &self.body {
+            Body::Dir(dir) => {
+                let was = dir.place().is_some_and(|place| is(&place));
+                if was {
+                    dir.set_place(None);
+                }
+                was
+            }
+            Body::Leaf(leaf) => {
+                let places = &mut leaf.write().places;
+                let before = places.len();
+                places.retain(|place| !is(place));
+                places.len() < before
+            }
+        }
     }
 }
 
@@ -80,7 +121,8 @@ pub(super) struct DirNode {
     /// Where it is; `None` for the root, and once it is removed. Changed only under the state lock of the directory
     /// (or directories) it is in.
     place: Mutex<Option<NodePlace>>,
-    /// Its part in the upper. Set once: at birth, or by copy-up.
+    /// Its part in the upper. Set once: at birth, or by copy-up, which then holds the state lock: whoever holds that
+    /// sees the same parts throughout.
     pub(super) upper: OnceLock<UpperPart>,
     /// Its parts below, top first; they never change.
     pub(super) lowers: Box<[LowerPart]>,
@@ -312,6 +354,8 @@ impl Table {
             let nodes = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
             for dir in nodes.values().filter_map(|node| node.as_dir()) {
                 dir.lock().children.clear();
+                // Or a deep chain would go by recursion.
+                dir.set_place(None);
             }
         }
     }

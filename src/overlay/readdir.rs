@@ -53,11 +53,7 @@ impl Overlay {
                 Some((child, attr)) => {
                     let entry = Entry { node: child.id, attr: *attr };
                     let entry = (listing == Listing::Plus).then_some(&entry);
-                    let answer = sink.push(dirent(&name, cookie, attr), entry);
-                    if answer == SinkAnswer::Taken && listing == Listing::Plus {
-                        child.hold();
-                    }
-                    answer
+                    sink.push(dirent(&name, cookie, attr), entry)
                 }
                 None => {
                     let dirent =
@@ -66,9 +62,11 @@ impl Overlay {
                 }
             };
             drop(state);
-            if let Some((child, _)) = found {
+            if let Some((child, _)) = found
+                && (answer, listing) != (SinkAnswer::Taken, Listing::Plus)
+            {
                 // What was only looked at is not kept.
-                self.release_node(&child, 0);
+                self.release_node(&child, 1);
             }
             if answer == SinkAnswer::Full {
                 return Ok(());

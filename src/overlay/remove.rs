@@ -63,7 +63,9 @@ impl Overlay {
         if self.options.index == Index::On {
             let found = self.child(&parent, dir, &mut dir.lock(), at.name)?;
             if let Some((child, _)) = found {
-                self.index_up(&child)?;
+                let copied = self.index_up(&child);
+                self.release_node(&child, 1);
+                copied?;
             }
         }
         let mut names = dir.lock();
@@ -75,8 +77,7 @@ impl Overlay {
             Some(file) => self.unlink_locked(&target, (&parent, dir), &mut names, (&child, file), at.name),
         };
         drop(names);
-        // It may have become known only to be removed.
-        self.release_node(&child, 0);
+        self.release_node(&child, 1);
         result
     }
 
@@ -207,7 +208,7 @@ impl Overlay {
             }
         };
         drop(names);
-        self.release_node(&child, 0);
+        self.release_node(&child, 1);
         result
     }
 

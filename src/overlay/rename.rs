@@ -116,10 +116,13 @@ impl Overlay {
             let from = End { node: self.node(from.dir)?, name: from.name };
             let to = End { node: self.node(to.dir)?, name: to.name };
             let source = self.find(&from)?;
-            let target = self.find(&to)?;
-            let done = self.try_rename(&from, &to, source.as_ref(), target.as_ref(), mode);
-            for node in [source, target].into_iter().flatten() {
-                self.release_node(&node, 0);
+            let target = self.find(&to);
+            let done = match &target {
+                Ok(target) => self.try_rename(&from, &to, source.as_ref(), target.as_ref(), mode),
+                Err(error) => Err(error.clone()),
+            };
+            for node in [source, target.ok().flatten()].into_iter().flatten() {
+                self.release_node(&node, 1);
             }
             if let Some(done) = done.map_err(context).transpose() {
                 return done;

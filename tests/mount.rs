@@ -10,6 +10,7 @@ mod mount {
     mod acl;
     mod allocate;
     mod attributes;
+    mod compatible;
     mod concurrency;
     mod copy_up;
     mod corrupt;
@@ -25,6 +26,7 @@ mod mount {
     mod lookup;
     mod mapped;
     mod nameless;
+    mod oci_upper;
     mod open;
     mod options;
     mod privileges;

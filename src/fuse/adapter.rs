@@ -83,7 +83,9 @@ impl Adapter {
 
     /// Answers one request. Errors and panics end here: as an errno and a line in the log.
     pub fn dispatch<'b>(&self, request: &Request<'_>, scratch: &'b mut Scratch) -> Reply<'b> {
-        guarded(request, || self.answer(request, scratch))
+        let reply = guarded(request, || self.answer(request, scratch));
+        trace(request, &reply);
+        reply
     }
 
     /// What the kernel must be told to forget since the last call.
@@ -229,6 +231,15 @@ impl Adapter {
             return Ok(());
         }
         Err(Error::new(kind, Kind::AccessDenied))
+    }
+}
+
+/// A line for each request, for whoever counts them or looks for one.
+fn trace(Request { kind, header, body }: &Request<'_>, reply: &Reply<'_>) {
+    let node = header.node.0;
+    match reply {
+        Reply::Failed(errno) => log::trace!("{kind} node {node} {errno:?}: {body:?}"),
+        _ => log::trace!("{kind} node {node} ok: {body:?}"),
     }
 }
 

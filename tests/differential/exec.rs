@@ -139,11 +139,19 @@ fn perform(slots: &mut [Option<OwnedFd>; SLOTS], op: &Op) -> Sys<String> {
         Op::Stat { path } => sys::lstat(path).map(|stat| format!("{:#o} {}", stat.mode, stat.nlink)),
         Op::Access { path, mode } => sys::access(path, *mode).map(done),
         Op::Readlink { path } => sys::readlink(path).map(|target| format!("{target:?}")),
-        Op::Truncate { path, len } => sys::truncate(path, *len).map(done),
+        Op::Truncate { path, len } => {
+            // A FUSE file system is not told this from O_TRUNC, which unlike truncate(2) moves the time of an empty
+            // file's last change.
+            let empty = || sys::fstat(sys::open(path, libc::O_PATH, 0)?.as_fd()).map(|stat| stat.size == 0);
+            if *len == 0 && empty() == Ok(true) {
+                return Ok("empty already".to_owned());
+            }
+            sys::truncate(path, *len).map(done)
+        }
         Op::Mkdir { path, mode } => sys::mkdir(path, *mode).map(done),
         Op::Rmdir { path } => sys::rmdir(path).map(done),
         Op::Unlink { path } => sys::unlink(path).map(done),
-        Op::RemoveTree { path } => remove_tree(path).map(done),
+        Op::RemoveTree { path } => remove_tree(path),
         Op::Rename { from, to, flags } => sys::rename(from, to, *flags).map(done),
         Op::Link { from, to } => sys::link(from, to).map(done),
         Op::Symlink { target, path } => sys::symlink(target, path).map(done),
@@ -222,7 +230,7 @@ fn perform_on(fd: BorrowedFd<'_>, op: &Op) -> Sys<String> {
             sys::mmap_poke(fd, *offset, *byte).map(done)
         }
         Op::Fsync { .. } => sys::fsync(fd).map(done),
-        Op::Fstat { .. } => sys::fstat(fd).map(|stat| format!("{:#o} {}", stat.mode, stat.nlink)),
+        Op::Fstat { .. } => sys::fstat(fd).map(|stat| format!("{:#o}", stat.mode)),
         Op::Fchmod { mode, .. } => sys::fchmod(fd, *mode).map(done),
         Op::Fchown { uid, gid, .. } => sys::fchown(fd, *uid, *gid).map(done),
         Op::Futimens { atime, mtime, .. } => sys::futimens(fd, *atime, *mtime).map(done),
@@ -245,25 +253,44 @@ fn listing(mut entries: Vec<Dirent>) -> String {
     names.join(" ")
 }
 
-fn remove_tree(path: &Path) -> Sys<()> {
-    if !sys::lstat(path)?.is_dir() {
-        return sys::unlink(path);
-    }
-    if path != Path::new("/") {
-        remove_entries(path)?;
-        return sys::rmdir(path);
-    }
-    remove_entries(path)
+/// Removes what can be removed; the errors, in the order of the paths, are the outcome. Which of them comes first is the
+/// directory order's doing, which nothing promises.
+fn remove_tree(path: &Path) -> Sys<String> {
+    // Nothing below is touched where even this much fails.
+    sys::lstat(path)?;
+    let mut errors = Vec::new();
+    remove(path, &mut errors);
+    errors.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(errors.iter().map(|(path, errno)| format!("{path:?} {errno:?}")).collect::<Vec<_>>().join(", "))
 }
 
-fn remove_entries(path: &Path) -> Sys<()> {
+fn remove(path: &Path, errors: &mut Vec<(PathBuf, Errno)>) {
+    let removed = match sys::lstat(path) {
+        Ok(stat) if stat.is_dir() => {
+            if let Err(errno) = remove_entries(path, errors) {
+                errors.push((path.to_owned(), errno));
+            }
+            sys::rmdir(path)
+        }
+        Ok(_) => sys::unlink(path),
+        Err(errno) => Err(errno),
+    };
+    if let Err(errno) = removed {
+        errors.push((path.to_owned(), errno));
+    }
+}
+
+fn remove_entries(path: &Path, errors: &mut Vec<(PathBuf, Errno)>) -> Sys<()> {
     let dir = sys::open(path, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, 0)?;
-    for entry in sys::getdents(dir.as_fd(), 512)? {
-        if entry.name != "." && entry.name != ".." {
-            remove_tree(&path.join(&entry.name))?;
+    loop {
+        let entries = sys::getdents_once(dir.as_fd(), 600)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for entry in entries.iter().filter(|entry| entry.name != "." && entry.name != "..") {
+            remove(&path.join(&entry.name), errors);
         }
     }
-    Ok(())
 }
 
 fn pattern(len: usize, fill: u8) -> Vec<u8> {

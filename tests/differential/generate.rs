@@ -24,6 +24,9 @@ pub struct Generator {
     pub oci_names: bool,
 }
 
+/// Where the data of a large, sparse file are.
+const LARGE: u64 = 700_000;
+
 const NAMES: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "h", "with space", ".hidden", "-x"];
 
 impl Generator {
@@ -255,8 +258,9 @@ impl Generator {
             end = offset + len as u64;
         }
         if self.rng.percent(4) {
-            parts.push((1_500_000, 10));
-            end = 1_500_010;
+            // Below the size from which lamina waits with the copy-up of an opened file for its first change.
+            parts.push((LARGE, 10));
+            end = LARGE + 10;
         }
         let len = if self.rng.percent(20) { end + self.offset() } else { end };
         (parts, len)
@@ -329,7 +333,21 @@ impl Generator {
                 Op::Readlink { path }
             }
         };
-        (who, op)
+        (if Self::needs_root(&op) { Who { umask: who.umask, ..ROOT } } else { who }, op)
+    }
+
+    /// What is done as root only, since for others the kernel's overlay decides on something that a FUSE file system is
+    /// not told.
+    fn needs_root(op: &Op) -> bool {
+        match op {
+            // suid and sgid are cleared even where it then turns out that the operation is not supported.
+            Op::Fallocate { mode, .. } => *mode == libc::FALLOC_FL_ZERO_RANGE,
+            // An empty chown is refused to others where there is a suid or sgid bit to clear.
+            Op::Chown { uid: None, gid: None, .. } | Op::Fchown { uid: None, gid: None, .. } => true,
+            // sgid goes with the ACL where the caller is not of the file's group.
+            Op::Removexattr { name, .. } => name == "system.posix_acl_access",
+            _ => false,
+        }
     }
 
     fn chunk(&mut self) -> usize {

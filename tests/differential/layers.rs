@@ -131,8 +131,12 @@ fn directly(generator: &mut Generator, number: usize, known: &View) -> Vec<(Who,
     for _ in 0..12 + generator.rng.below(30) {
         let path = place_for(generator, known, &made);
         parents(&path, &mut ops);
+        let before = ops.len();
         entry(generator, number, xattr_whiteouts, &made, &path, &mut ops);
-        made.push(path);
+        // A link to a whiteout by xattr would be one in a directory that may not say that it has some.
+        if !ops[before..].iter().any(is_xattr_whiteout) {
+            made.push(path);
+        }
     }
     // Last, since everything above touches the times of directories.
     for path in &made {
@@ -166,6 +170,10 @@ fn place_for(generator: &mut Generator, known: &View, made: &[PathBuf]) -> PathB
         dir = "/".into();
     }
     dir.join(generator.name())
+}
+
+fn is_xattr_whiteout(op: &Op) -> bool {
+    matches!(op, Op::Setxattr { name, .. } if name == "trusted.overlay.whiteout")
 }
 
 /// The directories above `path`; those that exist stay as they are.
@@ -239,7 +247,7 @@ fn entry(
             ops.push(Op::Mknod { path, mode: libc::S_IFCHR, rdev: (0, 0) });
             return;
         }
-        88..=93 if number > 1 => {
+        88..=93 if number > 1 && !xattr_whiteouts => {
             ops.push(Op::Mkdir { path: path.clone(), mode: generator.mode() });
             ops.push(mark(path.clone(), "trusted.overlay.opaque", b"y"));
         }

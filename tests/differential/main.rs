@@ -10,6 +10,7 @@
 //! - `LAMINA_DIFF_SELF=1`: the kernel's overlay on both sides, to test the test itself; a value with a `=` gives the
 //!   options of the second side, which must then be caught (`redirect_dir=off`).
 //! - `LAMINA_DIFF_PLACE=DIR`: layers in this empty directory, instead of on a file system in memory.
+//! - `LAMINA_DIFF_KEEP=1`: the layers of a seed that fails stay (in `LAMINA_DIFF_PLACE`).
 //! - `LAMINA_DIFF_PROGRAM=PATH`: another program than the one just built, called in the same way.
 //! - `LAMINA_DIFF_IGNORE=WHAT,...`: look past differences in these (`nlink`, `ctime`, as the reports name them).
 //! - `LAMINA_DIFF_STATISTICS=1`: how often each operation ended how, to see that it is tested at all.
@@ -201,8 +202,14 @@ fn run_in(places: &[PathBuf; 2], name: &str, tested: &Tested, pid: &Arc<AtomicU3
     let [place, elsewhere] = [0, 1].map(|index| layers::make_dir(&places[index], name).unwrap());
     let stage = Stage { place, elsewhere, pid: pid.clone(), watch };
     let run = scenario::run(plan, tested, &stage);
+    let keep =
+        run.failure.is_some() && matches!(plan, Plan::Seed { .. }) && setting("LAMINA_DIFF_KEEP").is_some();
     for dir in [&stage.place, &stage.elsewhere] {
-        if let Err(error) = std::fs::remove_dir_all(dir) {
+        if keep {
+            let kept = dir.with_extension(format!("seed{}", run.scenario.seed));
+            std::fs::rename(dir, &kept).unwrap();
+            say(&format!("kept: {}", kept.display()));
+        } else if let Err(error) = std::fs::remove_dir_all(dir) {
             say(&format!("{} stays: {error}", dir.display()));
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::place::{spawn, undisturbed};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// Who mounts.
@@ -151,8 +152,15 @@ impl Mount {
 
     /// Unmounts and waits for the daemon, which must end well.
     pub fn unmount(mut self) -> Result<(), String> {
-        undisturbed(|| umount2(&self.at, MntFlags::empty()))
-            .map_err(|errno| format!("{} cannot be unmounted: {errno}", self.at.display()))?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match undisturbed(|| umount2(&self.at, MntFlags::empty())) {
+                Ok(()) => break,
+                // Another worker's daemon that looks through the mount table holds it for a moment.
+                Err(Errno::EBUSY) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+                Err(errno) => return Err(format!("{} cannot be unmounted: {errno}", self.at.display())),
+            }
+        }
         self.mounted = false;
         let Some(mut child) = self.daemon.take() else { return Ok(()) };
         let end = Instant::now() + PATIENCE;

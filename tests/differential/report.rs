@@ -45,6 +45,11 @@ pub fn render(found: &[Found]) -> String {
                     Maker::Kernel => "an upper of the kernel's overlay",
                 };
                 let _ = writeln!(out, "    layer {}, {maker}:", index + 1);
+                // Those that could not be made small are better looked at with their seed.
+                if layer.ops.len() > 60 {
+                    let _ = writeln!(out, "         {} operations", layer.ops.len());
+                    continue;
+                }
                 for (who, op) in &layer.ops {
                     let _ = writeln!(out, "         {}", Step::Do(*who, op.clone()));
                 }

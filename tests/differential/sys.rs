@@ -372,24 +372,31 @@ pub struct Dirent {
 /// What is left to read of an open directory, in the order it comes; `chunk` bytes a call.
 pub fn getdents(fd: BorrowedFd<'_>, chunk: usize) -> Sys<Vec<Dirent>> {
     let mut entries = Vec::new();
-    let mut buf = vec![0u8; chunk];
     loop {
-        let len = count(unsafe {
-            libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), buf.as_mut_ptr(), buf.len())
-        })?;
-        if len == 0 {
+        let more = getdents_once(fd, chunk)?;
+        if more.is_empty() {
             return Ok(entries);
         }
-        let mut rest = &buf[..len];
-        // struct linux_dirent64: ino (8), off (8), reclen (2), type (1), name up to a NUL.
-        while rest.len() > 19 {
-            let ino = u64::from_ne_bytes(rest[..8].try_into().unwrap());
-            let size = usize::from(u16::from_ne_bytes(rest[16..18].try_into().unwrap()));
-            let name = rest[19..size].split(|byte| *byte == 0).next().unwrap_or_default();
-            entries.push(Dirent { name: OsString::from_vec(name.to_vec()), ino, kind: rest[18] });
-            rest = &rest[size..];
-        }
+        entries.extend(more);
     }
+}
+
+/// The next entries of an open directory, `chunk` bytes of them; none at its end.
+pub fn getdents_once(fd: BorrowedFd<'_>, chunk: usize) -> Sys<Vec<Dirent>> {
+    let mut entries = Vec::new();
+    let mut buf = vec![0u8; chunk];
+    let len =
+        count(unsafe { libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), buf.as_mut_ptr(), buf.len()) })?;
+    let mut rest = &buf[..len];
+    // struct linux_dirent64: ino (8), off (8), reclen (2), type (1), name up to a NUL.
+    while rest.len() > 19 {
+        let ino = u64::from_ne_bytes(rest[..8].try_into().unwrap());
+        let size = usize::from(u16::from_ne_bytes(rest[16..18].try_into().unwrap()));
+        let name = rest[19..size].split(|byte| *byte == 0).next().unwrap_or_default();
+        entries.push(Dirent { name: OsString::from_vec(name.to_vec()), ino, kind: rest[18] });
+        rest = &rest[size..];
+    }
+    Ok(entries)
 }
 
 pub fn flock(fd: BorrowedFd<'_>, operation: i32) -> Sys<()> {

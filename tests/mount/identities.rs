@@ -40,12 +40,27 @@ impl Stage {
     }
 }
 
+/// A new mount namespace has copies of the mounts of all tests that run just then, and would keep them, and their
+/// daemons, for as long as it lives; in a user namespace they could not even be unmounted. So they are let go of in a
+/// mount namespace in between. The first argument is where scratch directories are, the rest is what to run.
+const LET_GO: &str = r#"scratch=$1; shift
+while read -r _ _ _ _ point rest; do
+    case "$point:$rest" in "$scratch"/*:*" - fuse"*) umount -l "$point" ;; esac
+done < /proc/self/mountinfo
+exec "$@""#;
+
 /// Runs the tests of this program again behind `wrapper`.
 fn run_again(who: Who, wrapper: &[&str]) {
     let stage = Stage::new();
     let (uid, gid) = (format!("--reuid={STRANGER}"), format!("--regid={STRANGER}"));
+    let scratch = scratch().display().to_string();
+    let alone: &[&str] = match who {
+        Who::Namespace => &["unshare", "--mount", "sh", "-c", LET_GO, "sh", &scratch],
+        Who::Root | Who::User => &[],
+    };
+    let as_user = ["setpriv", &uid, &gid, "--clear-groups"];
     let mut command: Vec<OsString> =
-        ["setpriv", &uid, &gid, "--clear-groups"].iter().chain(wrapper).map(OsString::from).collect();
+        alone.iter().chain(&as_user).chain(wrapper).map(OsString::from).collect();
     command.push(stage.path().join("tests").into());
     let status = Command::new(&command[0])
         .args(&command[1..])

@@ -49,7 +49,7 @@ fn open_file_locks_keep_others_out() {
     lock(&one, libc::F_RDLCK).unwrap();
     lock(&two, libc::F_RDLCK).unwrap();
     assert_eq!(errno(lock(&two, libc::F_WRLCK)), Errno::EAGAIN);
-    drop(one);
+    lock(&one, libc::F_UNLCK).unwrap();
     lock(&two, libc::F_WRLCK).unwrap();
 }
 

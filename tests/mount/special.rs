@@ -9,6 +9,7 @@ use std::thread;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use crate::needs;
+use crate::support::guard::wait_for;
 use crate::support::{Errno, Mount, Setup, errno};
 
 /// Sends a word through a fifo.
@@ -45,6 +46,8 @@ fn a_socket_is_bound_and_found() {
         assert_eq!(text, "hello");
     });
     drop(listener);
+    // Until it runs its program, a child that another test just starts has a copy of the listener.
+    wait_for("the end of the listener", || UnixStream::connect(m.at("d/s")).err());
     assert_eq!(errno(UnixStream::connect(m.at("d/s"))), Errno::ECONNREFUSED);
     assert_eq!(errno(UnixListener::bind(m.at("d/s"))), Errno::EADDRINUSE);
     fs::remove_file(m.at("d/s")).unwrap();

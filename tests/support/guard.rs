@@ -324,13 +324,24 @@ impl Layers {
         adopt_orphans();
         let said = self.dir.path().join("said");
         let output = File::create(&said).map_err(|e| e.to_string())?;
-        let status = self
+        let mut child = self
             .command()
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(|e| e.to_string())?)
             .stderr(output)
-            .status()
+            .spawn()
             .map_err(|e| format!("{}: {e}", binary().display()))?;
+        let start = Instant::now();
+        let status = loop {
+            match child.try_wait().map_err(|e| e.to_string())? {
+                Some(status) => break status,
+                None if start.elapsed() > PATIENCE => {
+                    child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+                    return Err(format!("lamina did not return in {PATIENCE:?}: {}", self.log()));
+                }
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
         let said = fs::read_to_string(said).unwrap_or_default();
         if !status.success() {
             return Err(format!("{status}: {}{}", said, self.log()));
@@ -494,7 +505,9 @@ impl Mount {
             unmount(&point)?;
         }
         if let Some(daemon) = self.daemon.take() {
-            let status = end_of(daemon).ok_or_else(|| format!("the daemon {daemon} did not end"))?;
+            let status = end_of(daemon).ok_or_else(|| {
+                format!("the daemon {daemon} did not end; its mount is still seen by {:?}", seen_by(&point))
+            })?;
             if status != WaitStatus::Exited(daemon, 0) {
                 return Err(format!("the daemon ended with {status:?}: {}", self.log()));
             }
@@ -554,6 +567,21 @@ fn unmount(point: &Path) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The processes in whose mount namespace the mount still is: one that was made while it stood keeps it alive.
+fn seen_by(point: &Path) -> Vec<String> {
+    let wanted = point.display().to_string();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let sees = |process: &PathBuf| {
+        let table = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+        table.lines().any(|line| line.split(' ').nth(4) == Some(&wanted))
+    };
+    let told = |process: PathBuf| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        format!("{} {}", process.display(), String::from_utf8_lossy(&line).replace('\0', " "))
+    };
+    processes.filter(sees).map(told).collect()
 }
 
 fn end_of(daemon: Pid) -> Option<WaitStatus> {

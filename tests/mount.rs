@@ -16,6 +16,7 @@ mod mount {
     mod corrupt;
     mod create;
     mod data;
+    mod durability;
     mod formats;
     mod hard_links;
     mod identities;

@@ -10,11 +10,13 @@ mod mount {
     mod acl;
     mod allocate;
     mod attributes;
+    mod compatible;
     mod concurrency;
     mod copy_up;
     mod corrupt;
     mod create;
     mod data;
+    mod durability;
     mod formats;
     mod hard_links;
     mod identities;
@@ -25,6 +27,7 @@ mod mount {
     mod lookup;
     mod mapped;
     mod nameless;
+    mod oci_upper;
     mod open;
     mod options;
     mod privileges;

@@ -202,3 +202,54 @@ fn truncating_by_name_changes_size_and_times() {
     assert_eq!(errno(truncate(-1)), Errno::EINVAL);
     assert_eq!(errno(nix::unistd::truncate(&m.root(), 0)), Errno::EISDIR);
 }
+
+#[test]
+fn truncating_by_name_to_the_same_size_moves_the_time_where_it_does_below() {
+    let m = Mount::of("layer 1\nfile f \"0123456789\" mtime=1000\n");
+    let below = m.dir().join("below");
+    fs::write(&below, "0123456789").unwrap();
+    let past = TimeSpec::new(1000, 0);
+    utimensat(AT_FDCWD, &below, &past, &past, UtimensatFlags::NoFollowSymlink).unwrap();
+    // It does on ext4, and does not on tmpfs.
+    for path in [&below, &m.at("f")] {
+        nix::unistd::truncate(path, 10).unwrap();
+    }
+    assert_eq!(m.stat("f").mtime() > 1000, below.metadata().unwrap().mtime() > 1000);
+    // Through a descriptor it always moves.
+    set_times(&m, "f", past, past).unwrap();
+    fs::OpenOptions::new().write(true).open(m.at("f")).unwrap().set_len(10).unwrap();
+    assert!(m.stat("f").mtime() > 1000);
+    assert_eq!(m.text("f"), "0123456789");
+}
+
+#[test]
+fn a_merged_directory_has_one_link() {
+    let m =
+        Mount::of("layer 1\ndir merged/a\ndir merged/b\ndir lower/a\ndir lower/b\nlayer 2\ndir merged/c\n");
+    assert_eq!(m.stat("merged").nlink(), 1);
+    assert_eq!(m.stat("lower").nlink(), m.lower(1, "lower").metadata().unwrap().nlink());
+    fs::create_dir_all(m.at("made/a")).unwrap();
+    assert_eq!(m.stat("made").nlink(), m.upper("made").metadata().unwrap().nlink());
+    // A copied directory is a merged one.
+    fs::create_dir(m.at("lower/new")).unwrap();
+    assert_eq!(m.stat("lower").nlink(), 1);
+}
+
+#[test]
+fn an_owner_that_is_not_said_changes_nothing() {
+    needs!(Root);
+    let m = Mount::of("layer 1\nfile f \"x\" mode=4755 owner=5:6\n");
+    chown(m.at("f"), None, None).unwrap();
+    match crate::support::Backend::current() {
+        crate::support::Backend::Lamina => {
+            assert!(m.absent_in_upper("f"));
+            assert_eq!(m.stat("f").mode() & 0o7777, 0o4755);
+        }
+        // It takes this for a change of owner, which clears the bit.
+        crate::support::Backend::Kernel => {
+            assert!(!m.absent_in_upper("f"));
+            assert_eq!(m.stat("f").mode() & 0o7777, 0o755);
+        }
+    }
+    assert_eq!((m.stat("f").uid(), m.stat("f").gid()), (5, 6));
+}

@@ -275,3 +275,50 @@ fn a_failed_copy_leaves_no_trace() {
     assert_eq!(m.text("small"), "changed");
     drop(m);
 }
+
+#[test]
+fn a_directory_that_holds_copies_is_marked() {
+    let m = Mount::of("layer 1\nfile d/f \"x\"\nfile e/f \"x\"\n");
+    fs::write(m.at("d/f"), "copied").unwrap();
+    fs::write(m.at("e/new"), "new").unwrap();
+    assert_eq!(m.marker_in_upper("d", "impure").as_deref(), Some(&b"y"[..]));
+    assert_eq!(m.marker_in_upper("", "impure").as_deref(), Some(&b"y"[..]), "d is a copy too");
+    assert_eq!(m.marker_in_upper("e", "impure"), None, "a new file is no copy");
+}
+
+#[test]
+fn a_large_file_is_copied_when_it_is_written() {
+    let m = Mount::of("layer 1\nfile small size=16M seed=1\nfile large size=17M seed=2\n");
+    let open = |path: &str| OpenOptions::new().read(true).write(true).open(m.at(path)).unwrap();
+    drop(open("small"));
+    assert!(!m.absent_in_upper("small"));
+    let file = open("large");
+    // Emptying it may come next, of which opening does not tell.
+    assert_eq!(m.absent_in_upper("large"), Backend::current() == Backend::Lamina);
+    let mut expected = fs::read(m.lower(1, "large")).unwrap();
+    file.write_all_at(b"written", 16 << 20).unwrap();
+    expected[16 << 20..][..7].copy_from_slice(b"written");
+    assert!(fs::read(m.at("large")).unwrap() == expected);
+    file.sync_all().unwrap();
+    assert!(fs::read(m.upper("large")).unwrap() == expected);
+}
+
+#[test]
+fn the_birth_of_a_copy_is_its_own_at_the_next_mount() {
+    let m = Mount::of("layer 1\nfile f \"x\"\n");
+    let birth = |path: &std::path::Path| {
+        let stat = sys::statx(path).unwrap();
+        (stat.stx_mask & libc::STATX_BTIME, stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)
+    };
+    let lower = birth(&m.lower(1, "f"));
+    assert_eq!(birth(&m.at("f")), lower);
+    fs::write(m.at("f"), "copied").unwrap();
+    let copy = birth(&m.upper("f"));
+    // A FUSE file system's inode keeps the birth that it was first asked for, as long as the kernel remembers it.
+    match Backend::current() {
+        Backend::Lamina => assert!([lower, copy].contains(&birth(&m.at("f")))),
+        Backend::Kernel => assert_eq!(birth(&m.at("f")), copy),
+    }
+    let m = m.remount();
+    assert_eq!(birth(&m.at("f")), copy);
+}

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::needs;
-use crate::support::{Backend, Errno, Mount, Setup, errno};
+use crate::support::fixtures::Powers;
+use crate::support::{Backend, Errno, Mount, Setup, errno, sys};
 
 /// The forms that the kernel's overlay does not know are checked with lamina only.
 fn lamina() -> bool {
@@ -176,4 +177,68 @@ fn a_layer_may_be_any_upper_that_was() {
     let m = m.remount();
     assert_eq!(m.names("e/again"), ["a"]);
     drop(m);
+}
+
+#[test]
+fn an_opaque_mark_of_another_value_is_damage() {
+    let m = Mount::of(
+        "layer 1\nfile d/old \"old\"\nfile good \"1\"\nlayer 2\nfile d/new \"new\"\nxattr d overlay.opaque \"z\"\n",
+    );
+    match Backend::current() {
+        Backend::Lamina => {
+            assert_eq!(errno(fs::metadata(m.at("d"))), Errno::EIO);
+            assert_eq!(errno(fs::metadata(m.at("d/new"))), Errno::EIO);
+        }
+        // It knows y and x, and takes everything else for no mark at all.
+        Backend::Kernel => assert_eq!(m.names("d"), ["new", "old"]),
+    }
+    assert_eq!(m.text("good"), "1");
+    assert_eq!(m.names("."), ["d", "good"]);
+}
+
+#[test]
+fn marks_of_both_namespaces_are_read() {
+    needs!(Lamina, Root);
+    let m = Mount::of(
+        "layer 1\nfile t/old \"t\"\nfile u/old \"u\"\nfile from/f \"f\"\nfile w/gone \"w\"\n\
+         layer 2\nfile t/new \"t\"\nxattr t trusted.overlay.opaque \"y\"\n\
+         file u/new \"u\"\nxattr u user.overlay.opaque \"y\"\ndir to\nxattr to user.overlay.redirect \"/from\"\n\
+         dir w\nxattr w user.overlay.opaque \"x\"\nfile w/gone\nxattr w/gone user.overlay.whiteout \"y\"\n",
+    );
+    assert_eq!((m.names("t"), m.names("u")), (vec!["new".to_owned()], vec!["new".to_owned()]));
+    assert_eq!(m.names("to"), ["f"]);
+    assert_eq!(m.names("w"), [""; 0]);
+    assert!(m.absent("w/gone"));
+    // What is read is shown to nobody.
+    for path in ["t", "u", "to", "w"] {
+        assert_eq!(sys::list_xattr(&m.at(path)).unwrap(), [b""; 0], "{path}");
+    }
+}
+
+/// The names of all attributes in a tree of the upper that begin as marks do.
+fn marks(path: &std::path::Path, into: &mut Vec<String>) {
+    let names = sys::list_xattr(path).unwrap().into_iter().map(|name| String::from_utf8(name).unwrap());
+    into.extend(names.filter(|name| name.contains(".overlay.")));
+    if path.symlink_metadata().unwrap().is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| marks(&entry.unwrap().path(), into));
+    }
+}
+
+#[test]
+fn marks_are_written_in_one_namespace() {
+    needs!(Redirects);
+    let m = Mount::of("layer 1\nfile d/one \"1\"\nfile e/two \"2\"\nfile f \"f\"\nsymlink s f\n");
+    fs::write(m.at("f"), "copied").unwrap();
+    fs::rename(m.at("s"), m.at("t")).unwrap();
+    fs::rename(m.at("d"), m.at("moved")).unwrap();
+    fs::remove_dir_all(m.at("e")).unwrap();
+    fs::create_dir(m.at("e")).unwrap();
+    let mut all = Vec::new();
+    marks(&m.upper(""), &mut all);
+    let prefix = std::str::from_utf8(Powers::detect().overlay_prefix()).unwrap();
+    for mark in ["origin", "redirect", "opaque"] {
+        assert!(all.contains(&format!("{prefix}{mark}")), "{mark} in {all:?}");
+    }
+    assert!(all.iter().all(|name| name.starts_with(prefix)), "{all:?}");
+    assert!(m.whiteout_in_upper("d"), "a whiteout is a device, whoever makes it");
 }

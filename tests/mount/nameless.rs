@@ -163,3 +163,21 @@ fn tmpfiles_go_when_they_are_closed() {
     let layers = m.unmount();
     assert_eq!(fs::read_dir(layers.upper("")).unwrap().count(), usize::from(layers.upper("d").exists()));
 }
+
+#[test]
+fn an_unlinked_lower_file_can_still_be_changed() {
+    let m = Mount::of("layer 1\nfile lower \"lower\" mode=644\n");
+    let mut file = File::open(m.at("lower")).unwrap();
+    fs::remove_file(m.at("lower")).unwrap();
+    let changed = file.set_permissions(fs::Permissions::from_mode(0o600));
+    match Backend::current() {
+        Backend::Lamina => {
+            changed.unwrap();
+            assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+        }
+        // It copies up to a name, and there is none.
+        Backend::Kernel => assert!(matches!(errno(changed), Errno::ENOENT | Errno::EEXIST)),
+    }
+    assert_eq!(text(&mut file), "lower");
+    assert!(m.absent("lower") && m.whiteout_in_upper("lower"));
+}

@@ -3,9 +3,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::process::{Command, Stdio};
 
 use crate::needs;
-use crate::support::{Errno, Mount, errno, sys};
+use crate::support::{Backend, Errno, Mount, Setup, errno, sys};
 
 const LOWER: &str = "layer 1\nfile f \"0123456789\"\ndir d\nsymlink to-f f\n";
 
@@ -152,4 +153,29 @@ fn a_read_only_mode_binds_at_open() {
         assert_eq!(errno(OpenOptions::new().write(true).open(m.at("d/f"))), Errno::EACCES);
     });
     assert_eq!(m.text("d/f"), "written");
+}
+
+#[test]
+fn a_running_program_is_left_whole() {
+    // One from a layer, one from the upper.
+    let layers = Setup::text("layer 1\ndir d\n").build();
+    let program = fs::read("/bin/cat").unwrap();
+    fs::copy("/bin/cat", layers.lower(1, "d/lower")).unwrap();
+    let m = layers.mounted();
+    fs::copy("/bin/cat", m.at("d/upper")).unwrap();
+    for path in ["d/lower", "d/upper"] {
+        // It runs until its input ends.
+        let mut child = Command::new(m.at(path)).stdin(Stdio::piped()).spawn().unwrap();
+        let open = |options: &mut OpenOptions| options.open(m.at(path));
+        assert_eq!(errno(open(OpenOptions::new().write(true))), Errno::ETXTBSY, "{path}");
+        assert_eq!(errno(open(OpenOptions::new().write(true).truncate(true))), Errno::ETXTBSY, "{path}");
+        let emptied = open(OpenOptions::new().read(true).custom_flags(libc::O_TRUNC));
+        assert_eq!(errno(emptied), Errno::ETXTBSY, "{path}");
+        assert_eq!(errno(nix::unistd::truncate(&m.at(path), 0)), Errno::ETXTBSY, "{path}");
+        // The kernel's overlay copies a lower file up, emptied, before it finds out that it runs.
+        let kept = path == "d/upper" || Backend::current() == Backend::Lamina;
+        assert!(!kept || fs::read(m.at(path)).unwrap() == program, "{path}");
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success(), "{path}");
+    }
 }

@@ -71,6 +71,21 @@ fn a_timeout_of_nothing_changes_nothing_that_is_seen() {
 }
 
 #[test]
+fn with_a_timeout_of_nothing_changes_behind_the_mount_are_seen() {
+    needs!(Lamina);
+    // Nothing is promised of layers that change under a mount, but this much is what such a timeout is asked for.
+    let m = Setup::text("layer 1\nfile d/lower \"1\"\nupper\nfile d/f \"one\" mode=644\n")
+        .lamina_options("timeout=0")
+        .mount();
+    assert_eq!((m.text("d/f"), m.names("d")), ("one".into(), vec!["f".to_owned(), "lower".to_owned()]));
+    assert!(m.absent("d/new"));
+    fs::set_permissions(m.upper("d/f"), Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(m.stat("d/f").mode() & 0o777, 0o600);
+    fs::write(m.upper("d/new"), "new").unwrap();
+    assert_eq!(m.text("d/new"), "new");
+}
+
+#[test]
 fn noacl_keeps_no_acls() {
     needs!(Lamina, Root);
     let m = Setup::text(

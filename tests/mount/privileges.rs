@@ -185,3 +185,24 @@ fn suid_takes_effect() {
     let output = std::process::Command::new(m.at("d/id")).arg("-u").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1234");
 }
+
+#[test]
+fn other_groups_of_the_caller_are_not_known() {
+    needs!(Root);
+    let m = Mount::of("layer 1\nfile f \"0123456789\" mode=2767 owner=0:99\n");
+    let ids = [format!("--reuid={STRANGER}"), format!("--regid={STRANGER}"), "--groups=99".into()];
+    let status = std::process::Command::new("setpriv")
+        .args(ids)
+        .args(["sh", "-c", "printf x >> \"$0\""])
+        .arg(m.at("f"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    // A request tells one group of the caller's. The kernel's overlay knows all.
+    let expected = match crate::support::Backend::current() {
+        crate::support::Backend::Lamina => 0o767,
+        crate::support::Backend::Kernel => 0o2767,
+    };
+    assert_eq!(mode(&m, "f"), expected);
+    assert_eq!(m.text("f"), "0123456789x");
+}

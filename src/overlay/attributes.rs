@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::address::Held;
 use super::copy_up::{Content, open_lower};
+use super::file::CAPABILITY;
 use super::lookup::{directory, leaf};
 use super::node::{Body, DirNode, LeafData, LeafState, Node, Source};
 use super::types::*;
@@ -218,7 +219,7 @@ impl Overlay {
         let gid = change.gid.map(|gid| self.ownership.stored_gid(gid)).transpose();
         let gid = gid.map_err(|kind| Error::new("chown", kind))?;
         if upper.layer.rules.stat_override != StatOverride::Off {
-            let nothing = *change == AttrChange::NONE;
+            let nothing = change.is_nothing() && self.announces_nothing(upper, at, change)?;
             let chowned = uid.is_some() || gid.is_some();
             if chowned || nothing || change.perm.is_some() {
                 let stat = upper.layer.stat(at)?;
@@ -236,10 +237,12 @@ impl Overlay {
                 self.set_owner(upper, at, owner, &stat)?;
             }
         } else {
-            // A change of nothing is chown(-1, -1), or announces a write by someone who may not keep suid and sgid: in
-            // either case these go, and file capabilities with them, as they do by a chown(2) that changes nothing.
-            if uid.is_some() || gid.is_some() || *change == AttrChange::NONE {
+            if uid.is_some()
+                || gid.is_some()
+                || (change.is_nothing() && self.announces_nothing(upper, at, change)?)
+            {
                 fs::chown(at, uid, gid).op("chown").in_layer(LayerRef::Upper)?;
+                self.kill_priv(at, change.kill_priv)?;
             }
             if let Some(perm) = change.perm {
                 fs::chmod(at, perm).op("chmod").in_layer(LayerRef::Upper)?;
@@ -256,6 +259,21 @@ impl Overlay {
                 .in_layer(LayerRef::Upper)?;
         }
         Ok(())
+    }
+
+    /// A change of nothing is chown(-1, -1), which clears suid and sgid, or it announces that a file with privileges is
+    /// about to be written. The latter comes from root only where there are file capabilities, and takes only those:
+    /// then it is done here, and `false`.
+    fn announces_nothing(&self, upper: &Upper, at: At<'_>, change: &AttrChange) -> Result<bool> {
+        if change.kill_priv != KillPriv::Keep {
+            return Ok(true);
+        }
+        let name = upper.layer.xattr_rules().stored(CAPABILITY).map_err(|kind| Error::new("chown", kind))?;
+        match xattr::remove(at, &name) {
+            Ok(()) => Ok(false),
+            Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => Ok(true),
+            Err(errno) => Err(Error::new("remove file capabilities", errno).in_layer(LayerRef::Upper)),
+        }
     }
 
     /// Gives an object of the upper its owner and mode: in the inode, or in a record where that is how they are kept.

@@ -310,7 +310,7 @@ impl Overlay {
         name: Name<'_>,
     ) {
         if let Some(names) = &mut state.names {
-            names.insert(name.to_owned(), Listed::Present);
+            names.insert(name.to_owned(), Listed::Present(None));
         }
         let Some(part) = dir.upper.get() else { return };
         let erased = self.upper_oci(part, &target.upper.layer, &target.fd).and_then(|mut marks| match marks

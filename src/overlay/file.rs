@@ -31,7 +31,7 @@ pub struct Opened {
 const SHARDS: usize = 16;
 
 /// The attribute with a program's capabilities.
-const CAPABILITY: &[u8] = b"security.capability";
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 /// A lower file up to this size, bytes, is copied up when it is opened for writing; a larger one when it is written.
 /// Opening may come before emptying it, of which we are not told, and then the copy would be for nothing. So much is

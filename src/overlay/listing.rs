@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::types::FileKind;
 use crate::path::{Name, NameBuf};
 
 /// The cookie of `.`; that of `..` follows, then the names.
@@ -15,8 +16,8 @@ pub(super) const DOT_DOT: u64 = 2;
 /// What a listing knows of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listed {
-    /// It exists.
-    Present,
+    /// It exists; of this type, if a layer's directory says so.
+    Present(Option<FileKind>),
     /// A whiteout in a directory that is not merged: listed there, as the kernel's overlay lists it, though looking
     /// it up finds nothing. It does not keep its directory from being removed.
     BareWhiteout,
@@ -60,6 +61,14 @@ impl Names {
         Some((*cookie, name.clone()))
     }
 
+    /// The type that a layer's directory gave for the name with this cookie.
+    pub(super) fn kind(&self, cookie: u64) -> Option<FileKind> {
+        match self.by_cookie.get(&cookie)?.1 {
+            Listed::Present(kind) => kind,
+            Listed::BareWhiteout => Some(FileKind::CharDevice),
+        }
+    }
+
     /// Does the directory have no entries that exist?
     pub(super) fn is_empty(&self) -> bool {
         self.by_cookie.values().all(|(_, listed)| *listed == Listed::BareWhiteout)
@@ -69,7 +78,7 @@ impl Names {
     pub(super) fn now_merged(&mut self) -> bool {
         let before = self.by_cookie.len();
         self.by_cookie.retain(|_, (name, listed)| {
-            let stays = *listed == Listed::Present;
+            let stays = matches!(listed, Listed::Present(_));
             if !stays {
                 self.by_name.remove(name);
             }
@@ -112,7 +121,7 @@ mod tests {
     fn a_reader_that_unlinks_what_it_reads_misses_nothing() {
         let mut names = Names::default();
         for i in 0..100 {
-            names.insert(name(&format!("n{i}")), Listed::Present);
+            names.insert(name(&format!("n{i}")), Listed::Present(None));
         }
         let mut cookie = DOT_DOT;
         let mut seen = 0;
@@ -128,11 +137,11 @@ mod tests {
     #[test]
     fn a_name_made_anew_gets_a_new_cookie() {
         let mut names = Names::default();
-        names.insert(name("a"), Listed::Present);
-        names.insert(name("b"), Listed::Present);
+        names.insert(name("a"), Listed::Present(None));
+        names.insert(name("b"), Listed::Present(None));
         let (first, _) = names.after(DOT_DOT).unwrap();
         names.remove(name("a").as_name());
-        names.insert(name("a"), Listed::Present);
+        names.insert(name("a"), Listed::Present(None));
         assert_eq!(walk(&names, first), ["b", "a"]);
     }
 
@@ -140,12 +149,12 @@ mod tests {
     fn a_fresh_reading_keeps_the_cookies_of_what_stays() {
         let mut names = Names::default();
         for text in ["a", "b", "c"] {
-            names.insert(name(text), Listed::Present);
+            names.insert(name(text), Listed::Present(None));
         }
         let (b, _) = names.after(names.after(DOT_DOT).unwrap().0).unwrap();
         let mut fresh = Names::default();
         for text in ["d", "c", "b"] {
-            fresh.insert(name(text), Listed::Present);
+            fresh.insert(name(text), Listed::Present(None));
         }
         names.refresh(fresh);
         assert_eq!(walk(&names, DOT_DOT), ["b", "c", "d"]);
@@ -157,7 +166,7 @@ mod tests {
         let mut names = Names::default();
         names.insert(name("w"), Listed::BareWhiteout);
         assert!(names.is_empty() && names.contains(name("w").as_name()));
-        names.insert(name("f"), Listed::Present);
+        names.insert(name("f"), Listed::Present(None));
         assert!(!names.is_empty());
         names.now_merged();
         assert_eq!(walk(&names, DOT_DOT), ["f"]);

@@ -56,9 +56,8 @@ impl Overlay {
                     sink.push(dirent(&name, cookie, attr), entry)
                 }
                 None => {
-                    let dirent =
-                        DirEntry { name: name.as_bytes(), cookie, ino: UNKNOWN_INO, kind: FileKind::Regular };
-                    sink.push(dirent, None)
+                    let kind = state.names.as_ref().and_then(|names| names.kind(cookie));
+                    sink.push(DirEntry { name: name.as_bytes(), cookie, ino: UNKNOWN_INO, kind }, None)
                 }
             };
             drop(state);
@@ -80,7 +79,7 @@ impl Overlay {
         let dots = [(DOT, &b"."[..], dir.ino), (DOT_DOT, &b".."[..], parent.unwrap_or(dir.ino))];
         for (own, name, ino) in dots {
             if cookie < own {
-                let dirent = DirEntry { name, cookie: own, ino, kind: FileKind::Directory };
+                let dirent = DirEntry { name, cookie: own, ino, kind: Some(FileKind::Directory) };
                 if sink.push(dirent, None) == SinkAnswer::Full {
                     return Ok(false);
                 }
@@ -131,7 +130,9 @@ impl Overlay {
                     }
                     let name = entry.name.to_owned();
                     match (entry.whiteout, merged) {
-                        (false, _) => names.insert(name, Listed::Present),
+                        (false, _) => {
+                            names.insert(name, Listed::Present(FileKind::from_dirent(entry.kind)));
+                        }
                         (true, true) => hides.push(name),
                         // A `.wh.` name (which has no type) is no entry of its layer.
                         (true, false) if entry.kind != 0 => names.insert(name, Listed::BareWhiteout),
@@ -147,5 +148,5 @@ impl Overlay {
 }
 
 fn dirent<'a>(name: &'a NameBuf, cookie: u64, attr: &Attr) -> DirEntry<'a> {
-    DirEntry { name: name.as_bytes(), cookie, ino: attr.ino, kind: attr.kind }
+    DirEntry { name: name.as_bytes(), cookie, ino: attr.ino, kind: Some(attr.kind) }
 }

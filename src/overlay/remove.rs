@@ -196,20 +196,38 @@ impl Overlay {
     pub fn rmdir(&self, at: Place<'_>) -> Result<()> {
         let parent = self.node(at.dir)?;
         let dir = directory(&parent)?;
-        let target = self.upper_dir(&parent)?;
-        let mut names = dir.lock();
-        let Some((child, _)) = self.child(&parent, dir, &mut names, at.name)? else {
-            return Err(Error::new("rmdir", Kind::NotFound).at(at.name.as_bytes()));
+        self.stack.writable()?;
+        let (child, checked) = {
+            let mut names = dir.lock();
+            let Some((child, _)) = self.child(&parent, dir, &mut names, at.name)? else {
+                return Err(Error::new("rmdir", Kind::NotFound).at(at.name.as_bytes()));
+            };
+            // Before the parent is copied up for nothing; what counts is asked again when all is locked.
+            let checked = match child.as_dir() {
+                None => Err(Error::new("rmdir", Kind::NotADirectory).at(at.name.as_bytes())),
+                Some(removed) => self.check_empty(&child, removed, &mut removed.lock(), at.name),
+            };
+            (child, checked)
         };
-        let result = match child.as_dir() {
-            None => Err(Error::new("rmdir", Kind::NotADirectory).at(at.name.as_bytes())),
-            Some(removed) => {
-                self.rmdir_locked(&target, (&parent, dir), &mut names, (&child, removed), at.name)
-            }
-        };
-        drop(names);
+        let result = checked.and_then(|()| self.rmdir_checked(&parent, dir, &child, at.name));
         self.release_node(&child, 1);
         result
+    }
+
+    fn rmdir_checked(
+        &self,
+        parent: &Arc<Node>,
+        dir: &DirNode,
+        child: &Arc<Node>,
+        name: Name<'_>,
+    ) -> Result<()> {
+        let removed = directory(child)?;
+        let target = self.upper_dir(parent)?;
+        let mut names = dir.lock();
+        if !names.children.get(name.as_bytes()).is_some_and(|now| Arc::ptr_eq(now, child)) {
+            return Err(Error::new("rmdir", Kind::NotFound).at(name.as_bytes()));
+        }
+        self.rmdir_locked(&target, (parent, dir), &mut names, (child, removed), name)
     }
 
     fn rmdir_locked(
@@ -281,7 +299,7 @@ pub(super) fn forget_name(state: &mut DirState, name: Name<'_>) {
 pub(super) fn note_name(state: &mut DirState, name: Name<'_>, child: &Arc<Node>) {
     state.children.insert(name.to_owned(), Arc::clone(child));
     if let Some(names) = &mut state.names {
-        names.insert(name.to_owned(), Listed::Present);
+        names.insert(name.to_owned(), Listed::Present(None));
     }
 }
 

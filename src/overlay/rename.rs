@@ -499,7 +499,7 @@ impl Overlay {
         // What is listed may be of another type now.
         for (state, name) in [(&mut locked.from as &mut DirState, from.name)] {
             if let Some(names) = &mut state.names {
-                names.insert(name.to_owned(), Listed::Present);
+                names.insert(name.to_owned(), Listed::Present(None));
             }
         }
         Ok(())

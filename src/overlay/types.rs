@@ -200,6 +200,13 @@ pub struct AttrChange {
 }
 
 impl AttrChange {
+    /// Is nothing to be changed but privilege bits?
+    pub fn is_nothing(&self) -> bool {
+        AttrChange { kill_priv: KillPriv::Keep, ..*self } == AttrChange::NONE
+    }
+}
+
+impl AttrChange {
     /// Changes nothing.
     pub const NONE: AttrChange = AttrChange {
         perm: None,
@@ -366,8 +373,8 @@ pub struct DirEntry<'a> {
     pub cookie: u64,
     /// `d_ino`, equal to the `st_ino` of the entry.
     pub ino: u64,
-    /// The type.
-    pub kind: FileKind,
+    /// The type; `None` where it cannot be told, for a name that is listed and cannot be looked up.
+    pub kind: Option<FileKind>,
 }
 
 /// What a [`DirSink`] says of an entry.

@@ -195,11 +195,11 @@ impl Runner {
         let Some(id) = expected.get(&seen.name).copied() else {
             ensure!(dots, "the listing has {text}, which does not exist");
             ensure!(seen.entry.is_none(), "the listing looked {text} up");
-            ensure!(seen.kind == FileKind::Directory, "the listing says {text} is a {:?}", seen.kind);
+            ensure!(seen.kind == Some(FileKind::Directory), "the listing says {text} is a {:?}", seen.kind);
             return Ok(());
         };
         let node = self.model.node(id);
-        ensure!(seen.kind == node.kind(), "the listing says {text} is a {:?}", seen.kind);
+        ensure!(seen.kind == Some(node.kind()), "the listing says {text} is a {:?}", seen.kind);
         let doubtful = node.links == Links::Doubtful;
         match (listing, &seen.entry) {
             (Listing::Names, None) => {}

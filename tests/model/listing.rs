@@ -10,7 +10,7 @@ pub struct Seen {
     pub name: Vec<u8>,
     pub cookie: u64,
     pub ino: u64,
-    pub kind: FileKind,
+    pub kind: Option<FileKind>,
     pub entry: Option<Entry>,
 }
 

@@ -48,8 +48,12 @@ impl DirSink for DirBuffer<'_> {
     fn push(&mut self, dirent: DirEntry<'_>, entry: Option<&Entry>) -> SinkAnswer {
         // A name that no request could have named; the overlay has none such.
         let Ok(namelen) = u32::try_from(dirent.name.len()) else { return SinkAnswer::Full };
-        let record =
-            abi::Dirent { ino: dirent.ino, off: dirent.cookie, namelen, kind: dirent.kind.mode_bits() >> 12 };
+        let record = abi::Dirent {
+            ino: dirent.ino,
+            off: dirent.cookie,
+            namelen,
+            kind: dirent.kind.map_or(0, |kind| kind.mode_bits() >> 12),
+        };
         match self.listing {
             Listing::Names => self.append(&[record.as_bytes(), dirent.name]),
             Listing::Plus => {

@@ -450,7 +450,7 @@ fn setattr<'a>(header: &abi::InHeader, arg: &abi::SetattrIn) -> Result<Body<'a>,
         // Seconds before 1970 travel as two's complement.
         Ok(Some(TimeChange::To(Timestamp { sec: sec as i64, nsec })))
     };
-    let change = AttrChange {
+    let mut change = AttrChange {
         perm: given(flag::FATTR_MODE).then_some(permissions(arg.mode)),
         uid: given(flag::FATTR_UID).then_some(arg.uid),
         gid: given(flag::FATTR_GID).then_some(arg.gid),
@@ -459,6 +459,12 @@ fn setattr<'a>(header: &abi::InHeader, arg: &abi::SetattrIn) -> Result<Body<'a>,
         mtime: time(flag::FATTR_MTIME, flag::FATTR_MTIME_NOW, arg.mtime, arg.mtimensec)?,
         kill_priv: kill(header, arg.valid, flag::FATTR_KILL_SUIDGID),
     };
+    // By a chown of root's the bits go as far as chown(2) takes them, and for no other reason.
+    if header.uid == 0 && change.size.is_none() {
+        change.kill_priv = KillPriv::Keep;
+    } else if change.is_nothing() {
+        change.kill_priv = KillPriv::Kill { gid: header.gid };
+    }
     Ok(Body::Setattr { handle: given(flag::FATTR_FH).then_some(HandleId(arg.fh)), change })
 }
 

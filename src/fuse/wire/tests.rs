@@ -336,7 +336,8 @@ fn short_replies() {
 
 #[test]
 fn a_listing_takes_whole_records_only() {
-    let dirent = |name: &'static [u8], cookie| DirEntry { name, cookie, ino: 7, kind: FileKind::Directory };
+    let dirent =
+        |name: &'static [u8], cookie| DirEntry { name, cookie, ino: 7, kind: Some(FileKind::Directory) };
     let mut room = [0xaa; 80];
     let mut sink = DirBuffer::new(&mut room, Listing::Names, VALIDITY);
     assert_eq!(sink.push(dirent(b"12345678", 1), None), SinkAnswer::Taken);
@@ -354,10 +355,10 @@ fn a_listing_takes_whole_records_only() {
 fn a_plus_listing_links_what_was_looked_up() {
     let mut room = [0xaa; 152 + 8 + 151];
     let mut sink = DirBuffer::new(&mut room, Listing::Plus, VALIDITY);
-    let dot = DirEntry { name: b".", cookie: 1, ino: 7, kind: FileKind::Directory };
+    let dot = DirEntry { name: b".", cookie: 1, ino: 7, kind: Some(FileKind::Directory) };
     assert_eq!(sink.push(dot, None), SinkAnswer::Taken);
     let found = Entry { node: NodeId(5), attr: attr() };
-    let file = DirEntry { name: b"f", cookie: 2, ino: 0x1122, kind: FileKind::CharDevice };
+    let file = DirEntry { name: b"f", cookie: 2, ino: 0x1122, kind: Some(FileKind::CharDevice) };
     assert_eq!(sink.push(file, Some(&found)), SinkAnswer::Full, "one byte is missing");
     assert_eq!(u64_at(sink.finish(), 0), 0, "no node for a dot");
 

@@ -20,7 +20,7 @@ pub enum Verdict {
     Wrong,
     /// Both are right, and nothing has changed.
     Same,
-    /// Both are right; what the descriptor holds differs from now on, and nobody else can see it: close it.
+    /// Both are right; a file without a name differs from now on, which only those see who hold it: close all.
     Close,
     /// Both are right, but the trees differ from now on: the seed ends here.
     End,
@@ -31,6 +31,12 @@ pub fn outcome(layers: Traits, op: &Op, expected: &Outcome, found: &Outcome) -> 
     match (op, &expected.0, &found.0) {
         // Which of two reasons for a refusal is found first.
         (Op::Rename { .. }, Err(Errno::EXDEV), Err(Errno::ENOTEMPTY)) => Verdict::Same,
+        // The errno for a directory that was removed and is still held.
+        (
+            Op::Fchmod { .. } | Op::Fchown { .. } | Op::Futimens { .. } | Op::Fsetxattr { .. },
+            Err(Errno::ENOTDIR),
+            Err(Errno::ENOENT),
+        ) => Verdict::Same,
         // The kernel's overlay cannot copy up a lower file whose last name, or whose directory, is gone.
         (
             Op::Fchmod { .. } | Op::Fchown { .. } | Op::Futimens { .. } | Op::Fsetxattr { .. },

@@ -165,15 +165,16 @@ impl<'a> Pair<'a> {
         let found = right.perform(who, op);
         crate::count_outcome(op, &expected);
         if expected != found {
-            match (exceptions::outcome(traits, op, &expected, &found), op.slot()) {
-                (exceptions::Verdict::Same, _) => {}
-                (exceptions::Verdict::Close, Some(slot)) => {
-                    for side in [left, right] {
-                        side.perform(who, &Op::Close { slot });
+            match exceptions::outcome(traits, op, &expected, &found) {
+                exceptions::Verdict::Same => {}
+                exceptions::Verdict::Close => {
+                    for slot in 0..SLOTS {
+                        left.perform(who, &Op::Close { slot });
+                        right.perform(who, &Op::Close { slot });
                     }
                 }
-                (exceptions::Verdict::End, _) => return Ok(Go::Stop),
-                _ => return Err(self.with_log(differ(op, &expected, &found))),
+                exceptions::Verdict::End => return Ok(Go::Stop),
+                exceptions::Verdict::Wrong => return Err(self.with_log(differ(op, &expected, &found))),
             }
         }
         self.level(op, &expected, source)?;
@@ -211,7 +212,9 @@ impl<'a> Pair<'a> {
     /// A rename over a directory that turns out not to be empty has no effect, but that the kernel's overlay may have
     /// copied up what was to be renamed: then both sides do.
     fn level(&mut self, op: &Op, outcome: &Outcome, before: Option<Node>) -> Verdict<()> {
-        let (Op::Rename { from, .. }, Err(Errno::ENOTEMPTY)) = (op, &outcome.0) else { return Ok(()) };
+        let (Op::Rename { from, .. }, Err(Errno::ENOTEMPTY | Errno::EXDEV)) = (op, &outcome.0) else {
+            return Ok(());
+        };
         let clock = self.clock;
         let sides = self.sides()?;
         let now = sides[0].within(|_| tree::describe_path(from, clock)).map_err(errno("chroot"))?;

@@ -190,7 +190,8 @@ impl Worker<'_> {
                 Ok(len) => len,
                 // ENOENT: the request was taken back while it was being read.
                 Err(Errno::EINTR | Errno::EAGAIN | Errno::ENOENT) => continue,
-                Err(Errno::ENODEV) => return Ok(()),
+                // Unmounted; the second while a request was on its way.
+                Err(Errno::ENODEV | Errno::ECONNABORTED) => return Ok(()),
                 Err(errno) => return Err(errno).op("read a request"),
             };
             let answer = self.adapter.serve(buffer.get(..len).unwrap_or_default(), &mut scratch);

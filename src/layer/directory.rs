@@ -168,27 +168,15 @@ impl Layer {
         Ok(stat)
     }
 
-    /// Says what the layer has at `name` in `dir`. `xwhiteouts` and `oci` are what is known of that directory.
+    /// Says what the layer has at `name` in `dir`. `oci` is what is known of that directory.
     ///
     /// # Errors
     /// Markers that cannot be understood ([`Kind::Corrupt`]), and failing system calls.
-    pub fn look(
-        &self,
-        dir: BorrowedFd<'_>,
-        xwhiteouts: bool,
-        oci: Option<&OciMarks>,
-        name: Name<'_>,
-    ) -> Result<Found> {
-        self.look_inner(dir, xwhiteouts, oci, name).at(name.as_bytes()).in_layer(self.id)
+    pub fn look(&self, dir: BorrowedFd<'_>, oci: Option<&OciMarks>, name: Name<'_>) -> Result<Found> {
+        self.look_inner(dir, oci, name).at(name.as_bytes()).in_layer(self.id)
     }
 
-    fn look_inner(
-        &self,
-        dir: BorrowedFd<'_>,
-        xwhiteouts: bool,
-        oci: Option<&OciMarks>,
-        name: Name<'_>,
-    ) -> Result<Found> {
+    fn look_inner(&self, dir: BorrowedFd<'_>, oci: Option<&OciMarks>, name: Name<'_>) -> Result<Found> {
         let deleted_by_name = oci.is_some_and(|oci| oci.whiteouts.contains(name.as_bytes()));
         let at = At::Name(dir, name);
         if !matches!(self.oci_meaning(dir, name)?, OciName::Plain(_)) {
@@ -205,17 +193,18 @@ impl Layer {
         match stat.mode & libc::S_IFMT {
             libc::S_IFCHR if stat.rdev_major == 0 && stat.rdev_minor == 0 => Ok(Found::Whiteout),
             libc::S_IFDIR => self.look_dir(dir, name, stat, deleted_by_name).map(Found::Dir),
-            libc::S_IFREG => self.look_regular(at, stat, xwhiteouts),
+            libc::S_IFREG => self.look_regular(at, stat),
             _ => Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy: None })),
         }
     }
 
-    fn look_regular(&self, at: At<'_>, stat: Stat, xwhiteouts: bool) -> Result<Found> {
+    fn look_regular(&self, at: At<'_>, stat: Stat) -> Result<Found> {
         let names = xattr::list(at).op("list attributes")?;
         if names.is_empty() {
             return Ok(Found::Leaf(FoundLeaf { stat, metacopy: None }));
         }
-        if xwhiteouts && stat.size == 0 && self.marker_name(&names, Marker::Whiteout).is_some() {
+        // Only listings ask whether the directory says that it has such whiteouts (as in the kernel's overlay).
+        if stat.size == 0 && self.marker_name(&names, Marker::Whiteout).is_some() {
             return Ok(Found::Whiteout);
         }
         let metacopy = match self.marker_name(&names, Marker::Metacopy) {

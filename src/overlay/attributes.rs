@@ -2,10 +2,10 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::address::Held;
 use super::copy_up::{Content, open_lower};
-use super::file::CAPABILITY;
 use super::lookup::{directory, leaf};
 use super::node::{Body, DirNode, LeafData, LeafState, Node, Source};
 use super::types::*;
@@ -155,6 +155,12 @@ impl Overlay {
     fn set_leaf_attr(&self, node: &Arc<Node>, handle: Option<HandleId>, change: &AttrChange) -> Result<()> {
         let upper = self.stack.writable()?;
         let file = leaf(node)?;
+        // A change of nothing is chown(-1, -1), or announces a write to a file with privileges. From one who keeps suid
+        // and sgid the latter follows the removal of the file's capabilities, and has nothing left to do.
+        let announced = file.capabilities_gone.swap(false, Ordering::AcqRel);
+        if announced && change.is_nothing() && change.kill_priv == KillPriv::Keep {
+            return Ok(());
+        }
         if let Some(size) = change.size {
             if file.kind != FileKind::Regular {
                 return Err(Error::new("truncate", Kind::Invalid("it is not a regular file")));
@@ -219,7 +225,7 @@ impl Overlay {
         let gid = change.gid.map(|gid| self.ownership.stored_gid(gid)).transpose();
         let gid = gid.map_err(|kind| Error::new("chown", kind))?;
         if upper.layer.rules.stat_override != StatOverride::Off {
-            let nothing = change.is_nothing() && self.announces_nothing(upper, at, change)?;
+            let nothing = change.is_nothing();
             let chowned = uid.is_some() || gid.is_some();
             if chowned || nothing || change.perm.is_some() {
                 let stat = upper.layer.stat(at)?;
@@ -237,10 +243,7 @@ impl Overlay {
                 self.set_owner(upper, at, owner, &stat)?;
             }
         } else {
-            if uid.is_some()
-                || gid.is_some()
-                || (change.is_nothing() && self.announces_nothing(upper, at, change)?)
-            {
+            if uid.is_some() || gid.is_some() || change.is_nothing() {
                 fs::chown(at, uid, gid).op("chown").in_layer(LayerRef::Upper)?;
                 self.kill_priv(at, change.kill_priv)?;
             }
@@ -259,21 +262,6 @@ impl Overlay {
                 .in_layer(LayerRef::Upper)?;
         }
         Ok(())
-    }
-
-    /// A change of nothing is chown(-1, -1), which clears suid and sgid, or it announces that a file with privileges is
-    /// about to be written. The latter comes from root only where there are file capabilities, and takes only those:
-    /// then it is done here, and `false`.
-    fn announces_nothing(&self, upper: &Upper, at: At<'_>, change: &AttrChange) -> Result<bool> {
-        if change.kill_priv != KillPriv::Keep {
-            return Ok(true);
-        }
-        let name = upper.layer.xattr_rules().stored(CAPABILITY).map_err(|kind| Error::new("chown", kind))?;
-        match xattr::remove(at, &name) {
-            Ok(()) => Ok(false),
-            Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => Ok(true),
-            Err(errno) => Err(Error::new("remove file capabilities", errno).in_layer(LayerRef::Upper)),
-        }
     }
 
     /// Gives an object of the upper its owner and mode: in the inode, or in a record where that is how they are kept.

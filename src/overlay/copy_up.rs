@@ -341,6 +341,7 @@ impl Overlay {
             }
             settle(file, &mut state, number);
             self.invalidate(Invalidation::Attr(node.id));
+            self.invalidate(Invalidation::Attr(place.dir.id));
             return Ok(());
         }
     }

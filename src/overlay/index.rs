@@ -134,6 +134,7 @@ impl Overlay {
             Err(errno) => return Err(Error::new("link", errno).at(place.name.as_bytes())),
         }
         restored.apply();
+        self.invalidate(Invalidation::Attr(place.dir.id));
         let links = fs::stat(held.at()).op("stat the index entry")?.nlink;
         write_nlink(upper, held.at(), names, links)
     }

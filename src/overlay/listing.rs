@@ -20,7 +20,7 @@ pub(super) enum Listed {
     Present(Option<FileKind>),
     /// A whiteout in a directory that is not merged: listed there, as the kernel's overlay lists it, though looking
     /// it up finds nothing. It does not keep its directory from being removed.
-    BareWhiteout,
+    BareWhiteout(Option<FileKind>),
 }
 
 /// The names of a directory.
@@ -64,14 +64,13 @@ impl Names {
     /// The type that a layer's directory gave for the name with this cookie.
     pub(super) fn kind(&self, cookie: u64) -> Option<FileKind> {
         match self.by_cookie.get(&cookie)?.1 {
-            Listed::Present(kind) => kind,
-            Listed::BareWhiteout => Some(FileKind::CharDevice),
+            Listed::Present(kind) | Listed::BareWhiteout(kind) => kind,
         }
     }
 
     /// Does the directory have no entries that exist?
     pub(super) fn is_empty(&self) -> bool {
-        self.by_cookie.values().all(|(_, listed)| *listed == Listed::BareWhiteout)
+        self.by_cookie.values().all(|(_, listed)| matches!(listed, Listed::BareWhiteout(_)))
     }
 
     /// The directory is merged from now on: whiteouts are not listed any more. Were there any?
@@ -164,7 +163,7 @@ mod tests {
     #[test]
     fn bare_whiteouts_do_not_fill_a_directory() {
         let mut names = Names::default();
-        names.insert(name("w"), Listed::BareWhiteout);
+        names.insert(name("w"), Listed::BareWhiteout(None));
         assert!(names.is_empty() && names.contains(name("w").as_name()));
         names.insert(name("f"), Listed::Present(None));
         assert!(!names.is_empty());

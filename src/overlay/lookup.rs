@@ -14,7 +14,7 @@ use super::node::{
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
 use crate::error::{Error, ErrorContext, Kind, OpContext, Result};
-use crate::layer::{Found, Layer, OciMarks};
+use crate::layer::{Found, FoundDir, Layer, OciMarks};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
 use crate::path::{Name, RelPath};
 use crate::resolve::{
@@ -147,7 +147,7 @@ impl Overlay {
         let layer = self.stack.layer(lower.depth);
         let fd = self.lower_fd(lower)?;
         let oci = self.lower_oci(layer, lower, &fd)?;
-        layer.look(fd.as_fd(), lower.xwhiteouts, oci, name)
+        layer.look(fd.as_fd(), oci, name)
     }
 
     fn lower_oci<'p>(
@@ -173,7 +173,7 @@ impl Overlay {
     ) -> Result<Found> {
         let fd = self.upper_fd(node, dir, part)?;
         let oci = self.upper_oci(part, layer, &fd)?;
-        layer.look(fd.as_fd(), part.xwhiteouts, oci.as_ref(), name)
+        layer.look(fd.as_fd(), oci.as_ref(), name)
     }
 
     /// The names deleted by `.wh.` files in a directory of the upper; read when first asked for.
@@ -194,13 +194,18 @@ impl Overlay {
     fn walk(&self, depth: Depth, path: &RelPath) -> Result<Walked> {
         let layer = self.stack.layer(depth);
         let mut dir = fs::reopen_dir(layer.root(), libc::O_PATH).op("open directory").in_layer(layer.id)?;
-        let mut xwhiteouts = layer.look_root()?.xwhiteouts;
         let mut walked = Walked { found: Found::Absent, stop: false, moved: None };
         let total = path.names().count();
         for (index, name) in path.names().enumerate() {
             let oci = layer.oci_marks(dir.as_fd())?;
-            let found = layer.look(dir.as_fd(), xwhiteouts, oci.as_deref(), name)?;
+            let found = layer.look(dir.as_fd(), oci.as_deref(), name)?;
             let left = total - index - 1;
+            if let (Found::Dir(FoundDir { redirect: Some(Redirect::Absolute(_)), .. }), Redirects::Follow) =
+                (&found, self.options.redirects)
+            {
+                // It leads out of what an opaque directory above has cut off.
+                walked.stop = false;
+            }
             if left == 0 {
                 walked.found = found;
                 return Ok(walked);
@@ -218,7 +223,6 @@ impl Overlay {
                         let at = so_far.names().count() - left;
                         walked.moved = Some(moved_on_the_way(so_far, at, &redirect));
                     }
-                    xwhiteouts = found.xwhiteouts;
                     dir = fs::open_at(dir.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY, 0)
                         .op("open directory")
                         .at(path.as_bytes())

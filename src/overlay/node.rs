@@ -239,6 +239,8 @@ pub(super) struct LeafNode {
     pub(super) version: AtomicU32,
     /// One copy-up at a time.
     pub(super) copying: Mutex<()>,
+    /// Its capabilities were removed, and no other change has come since.
+    pub(super) capabilities_gone: AtomicBool,
     state: RwLock<LeafState>,
 }
 
@@ -292,7 +294,13 @@ pub(super) enum LowerFile {
 
 impl LeafNode {
     pub(super) fn new(kind: FileKind, state: LeafState) -> Self {
-        LeafNode { kind, version: AtomicU32::new(0), copying: Mutex::default(), state: RwLock::new(state) }
+        LeafNode {
+            kind,
+            version: AtomicU32::new(0),
+            copying: Mutex::default(),
+            capabilities_gone: AtomicBool::new(false),
+            state: RwLock::new(state),
+        }
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, LeafState> {

@@ -135,7 +135,9 @@ impl Overlay {
                         }
                         (true, true) => hides.push(name),
                         // A `.wh.` name (which has no type) is no entry of its layer.
-                        (true, false) if entry.kind != 0 => names.insert(name, Listed::BareWhiteout),
+                        (true, false) if entry.kind != 0 => {
+                            names.insert(name, Listed::BareWhiteout(FileKind::from_dirent(entry.kind)));
+                        }
                         (true, false) => {}
                     }
                 })

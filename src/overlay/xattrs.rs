@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 
 use super::acl::Named;
 use super::address::Held;
 use super::copy_up::Content;
+use super::file::CAPABILITY;
 use super::node::{Body, Node};
 use super::types::{AclSgid, NodeId, Trusted, XattrMode};
 use super::{Overlay, acl};
@@ -130,7 +132,11 @@ impl Overlay {
                 layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
             xattr::remove(held.at(), &stored).op("remove attribute").in_layer(LayerRef::Upper)
         })
-        .at(name)
+        .at(name)?;
+        if let (CAPABILITY, Some(file)) = (name, node.as_leaf()) {
+            file.capabilities_gone.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// A layer's ACL with the ids that the mount shows.

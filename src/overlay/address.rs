@@ -1,7 +1,7 @@
 //! Addresses: the descriptor and the one name by which an object is reached, in whichever layer it is.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::Overlay;
 use super::node::{DirNode, LeafData, LeafState, LowerFile, LowerPart, Node, Source, UpperPart};
@@ -10,9 +10,6 @@ use crate::layer::Layer;
 use crate::path::{NameBuf, RelPath};
 use crate::resolve::Depth;
 use crate::sys::fs::{self, At};
-
-/// How often a directory is looked for by its path while others rename its ancestors.
-const REOPEN_TRIES: usize = 8;
 
 /// An object's address, held open.
 #[derive(Debug)]
@@ -46,29 +43,22 @@ impl Overlay {
         part.fd.get(&self.descriptors, || self.open_upper(node, dir, part))
     }
 
-    /// Finds the directory by its path from the upper's root. Ancestors may be renamed meanwhile, so what is found
-    /// must be the same inode.
+    /// Finds the directory by its path from the upper's root, while no directory moves. What is found must be the same
+    /// inode: others may have changed the upper behind our back.
     fn open_upper(&self, node: &Node, dir: &DirNode, part: &UpperPart) -> Result<OwnedFd> {
         let Some(upper) = self.stack.upper() else {
             return Err(Error::new("open directory", Kind::ReadOnly));
         };
-        let mut last = Error::new("open directory", Kind::Stale);
-        for _ in 0..REOPEN_TRIES {
-            let path = self.path_of(node, dir);
-            match upper.layer.open_dir(&path) {
-                Ok(fd) => {
-                    let stat = fs::stat(At::Fd(fd.as_fd())).op("stat").at(path.as_bytes())?;
-                    if stat.ino == part.ino {
-                        return Ok(fd);
-                    }
-                    last = Error::new("open directory", Kind::Stale)
-                        .at(path.as_bytes())
-                        .in_layer(LayerRef::Upper);
-                }
-                Err(error) => last = error,
-            }
+        let _still = self.moving.read().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path_of(node, dir);
+        let fd = upper.layer.open_dir(&path)?;
+        let stat = fs::stat(At::Fd(fd.as_fd())).op("stat").at(path.as_bytes())?;
+        if stat.ino != part.ino {
+            return Err(Error::new("open directory", Kind::Stale)
+                .at(path.as_bytes())
+                .in_layer(LayerRef::Upper));
         }
-        Err(last)
+        Ok(fd)
     }
 
     /// The path of a directory in the union, for people and for opening; empty for the root.

@@ -23,9 +23,9 @@ use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::{CopyRules, Layer, Staged, Upper, copy_data, copy_xattrs};
 use crate::marker::{InodeMark, Marker, ORIGIN_UNKNOWN, Origin, OriginFlags, YES};
-use crate::sys::SysResult;
 use crate::sys::fs::{self, At, RenameFlag, Stat, Time};
 use crate::sys::xattr::{self, SetMode};
+use crate::sys::{SysResult, file};
 
 /// Is the data copied, or about to be thrown away?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +238,7 @@ impl Overlay {
     }
 
     /// Owner, attributes, mode and times, in the order in which none undoes another.
-    fn copy_attributes(
+    pub(super) fn copy_attributes(
         &self,
         upper: &Upper,
         layer: &Layer,
@@ -358,8 +358,10 @@ impl Overlay {
             };
             (meta.open(libc::O_RDWR).op("open metadata-only copy")?, from, stat)
         };
-        if let Some(from) = from {
-            copy_data(from.as_fd(), meta.as_fd(), stat.size)?;
+        match from {
+            Some(from) => copy_data(from.as_fd(), meta.as_fd(), stat.size)?,
+            // Empty before the mark goes, or a crash would leave zeros.
+            None => file::truncate(meta.as_fd(), 0).op("empty the copy").in_layer(LayerRef::Upper)?,
         }
         let time = |(sec, nsec)| Time::To(sec, nsec);
         fs::utimens(At::Fd(meta.as_fd()), time(stat.atime), time(stat.mtime)).op("set the copy's times")?;

@@ -192,7 +192,7 @@ impl Overlay {
                 staged.publish(target.fd.as_fd(), at.name, RenameFlag::Replace)?;
             }
         }
-        self.now_in_upper(&target, dir, &mut names, at.name)?;
+        self.now_in_upper(&target, dir, &mut names, at.name);
         if let Source::Nameless(_) = state.source {
             state.source = Source::Upper;
         }
@@ -234,7 +234,7 @@ impl Overlay {
         }
         let stat = target.upper.layer.stat(staged.at())?;
         let file = self.publish_new(&target, staged, at.name, new.kind(), vacant)?;
-        self.now_in_upper(&target, dir, &mut names, at.name)?;
+        self.now_in_upper(&target, dir, &mut names, at.name);
         let child =
             self.adopt(&parent, &mut names, at.name, self.new_body(&parent, dir, at.name, new.kind(), &stat));
         drop(names);
@@ -308,18 +308,23 @@ impl Overlay {
         dir: &DirNode,
         state: &mut DirState,
         name: Name<'_>,
-    ) -> Result<()> {
+    ) {
         if let Some(names) = &mut state.names {
             names.insert(name.to_owned(), Listed::Present);
         }
-        if let Some(part) = dir.upper.get()
-            && let Some(oci) = lock(&part.oci).as_mut()
-            && oci.whiteouts.remove(name.as_bytes())
+        let Some(part) = dir.upper.get() else { return };
+        let erased = self.upper_oci(part, &target.upper.layer, &target.fd).and_then(|mut marks| match marks
+            .as_mut()
+            .is_some_and(|marks| marks.whiteouts.remove(name.as_bytes()))
         {
-            // It may still stand for what is below a directory of this name: then the directory is opaque anyway.
-            target.upper.erase_oci_whiteout(target.fd.as_fd(), name)?;
+            true => target.upper.erase_oci_whiteout(target.fd.as_fd(), name),
+            false => Ok(()),
+        });
+        if let Err(error) = erased {
+            // The object is in place. Beside it the file hides what is below, which the object does anyway, unless
+            // it is a directory that was moved here.
+            log::warn!("after a name was made: {error}");
         }
-        Ok(())
     }
 
     /// Checks that the union has nothing at a name, and says what the upper has there.

@@ -168,8 +168,14 @@ impl Overlay {
     }
 
     /// One name of an indexed file is gone. With the last the index entry goes, and the file lives on while it is
-    /// known.
-    pub(super) fn name_gone(&self, upper: &Upper, state: &mut LeafState, names_before: u32) -> Result<()> {
+    /// known. A failure does not bring the name back, and leaves a count that is too high: it is logged.
+    pub(super) fn name_gone(&self, upper: &Upper, state: &mut LeafState, names_before: u32) {
+        if let Err(error) = self.count_name_gone(upper, state, names_before) {
+            log::warn!("after a name was removed: {error}");
+        }
+    }
+
+    fn count_name_gone(&self, upper: &Upper, state: &mut LeafState, names_before: u32) -> Result<()> {
         let Source::Indexed(name) = state.source.clone() else { return Ok(()) };
         let (held, _) = self.held(state)?;
         let names = names_before.saturating_sub(1);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 
 use super::address::Held;
 use super::descriptors::Cell;
@@ -14,7 +14,7 @@ use super::node::{
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
 use crate::error::{Error, ErrorContext, Kind, OpContext, Result};
-use crate::layer::{Found, Layer};
+use crate::layer::{Found, Layer, OciMarks};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
 use crate::path::{Name, RelPath};
 use crate::resolve::{
@@ -172,11 +172,22 @@ impl Overlay {
         name: Name<'_>,
     ) -> Result<Found> {
         let fd = self.upper_fd(node, dir, part)?;
+        let oci = self.upper_oci(part, layer, &fd)?;
+        layer.look(fd.as_fd(), part.xwhiteouts, oci.as_ref(), name)
+    }
+
+    /// The names deleted by `.wh.` files in a directory of the upper; read when first asked for.
+    pub(super) fn upper_oci<'p>(
+        &self,
+        part: &'p UpperPart,
+        layer: &Layer,
+        fd: &std::os::fd::OwnedFd,
+    ) -> Result<MutexGuard<'p, Option<OciMarks>>> {
         let mut oci = lock(&part.oci);
         if oci.is_none() {
             *oci = Some(layer.oci_marks(fd.as_fd())?.map(|marks| *marks).unwrap_or_default());
         }
-        layer.look(fd.as_fd(), part.xwhiteouts, oci.as_ref(), name)
+        Ok(oci)
     }
 
     /// Walks down one layer from its root, where a redirect leads.

@@ -25,7 +25,7 @@ mod xattrs;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 
 pub use file::Opened;
 pub use ownership::{LayerStat, OVERFLOW_ID, Ownership};
@@ -49,6 +49,7 @@ pub struct Overlay {
     handles: file::Handles,
     descriptors: descriptors::Descriptors,
     renames: Mutex<()>,
+    moving: RwLock<()>,
     invalidations: Mutex<Vec<Invalidation>>,
     any_invalidation: AtomicBool,
     complained: Mutex<HashSet<RelPath>>,

@@ -7,8 +7,11 @@
 //!    A directory's is taken after its parent's.
 //! 3. `DirNode::state`: the names of a directory. An ancestor's before a descendant's; of two unrelated ones either
 //!    (1 sees to it that nobody takes two the other way round).
-//! 4. `LeafNode::state`: where a file is. One at a time, but for a rename, which takes source before target.
-//! 5. `DirNode::place`, the table, the index of hard links, descriptor cells: held for a few instructions, nothing is
+//! 4. `LeafNode::state`: where a file is. One at a time, but for a rename, which takes two in the order of
+//!    their ids.
+//! 5. `Overlay::moving`: for writing while a directory's name on disk and its place differ; for reading while one is
+//!    opened by its path. Only `place` is taken under it.
+//! 6. `DirNode::place`, the table, the index of hard links, descriptor cells: held for a few instructions, nothing is
 //!    taken under them.
 
 use std::collections::HashMap;

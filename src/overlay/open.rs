@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::descriptors::{Cell, Descriptors};
 use super::file::Handles;
@@ -48,6 +48,7 @@ impl Overlay {
             handles: Handles::new(),
             descriptors: Descriptors::new(descriptor_limit()),
             renames: Mutex::new(()),
+            moving: RwLock::new(()),
             invalidations: Mutex::new(Vec::new()),
             any_invalidation: AtomicBool::new(false),
             complained: Mutex::default(),

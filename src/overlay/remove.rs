@@ -111,7 +111,7 @@ impl Overlay {
         }
         self.forget_place(names, parent, &mut state, name);
         if let Some(before) = names_before {
-            self.name_gone(target.upper, &mut state, before)?;
+            self.name_gone(target.upper, &mut state, before);
         }
         if !state.places.is_empty() {
             self.invalidate(Invalidation::Attr(child.id));

@@ -11,7 +11,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLockWriteGuard};
 
 use super::copy_up::{Content, UpperDir};
 use super::listing::Listed;
@@ -63,6 +63,13 @@ fn plan(moving: Moving, target: AtTarget, hides: bool) -> Move {
         (_, _, true) => Move::LeaveWhiteout,
         (_, _, false) => Move::Plain,
     }
+}
+
+/// Was a directory exchanged for an empty one?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cleaned {
+    Yes,
+    No,
 }
 
 /// May `source` take the place of `target`? `None`: there is none.
@@ -279,24 +286,14 @@ impl Overlay {
         locked: &mut Locked<'_>,
     ) -> Result<()> {
         let upper = from_dir.upper;
-        let mut source_leaf = source.as_leaf().map(|file| file.write());
+        let (from_names, to_names) = (from.dir()?, to.dir()?);
+        let (mut source_leaf, target_leaf) = lock_leaves(source, target);
         if let Some(state) = &source_leaf {
             let place = NodePlace { dir: Arc::clone(&from.node), name: from.name.to_owned() };
             self.link_up_locked(upper, state, &place)?;
         }
-        let mut target_leaf = None;
-        let mut target_dir = None;
-        match target.map(|node| (node, &node.body)) {
-            None => {}
-            Some((node, Body::Dir(dir))) => {
-                let mut state = dir.lock();
-                self.check_empty(node, dir, &mut state, to.name)?;
-                self.keep_open(node, dir)?;
-                self.clean(upper, to_dir, to.name)?;
-                target_dir = Some((dir, state));
-            }
-            Some((_, Body::Leaf(file))) => {
-                let state = file.write();
+        let mut target_leaf = match target_leaf {
+            Some(state) => {
                 let names = match &state.source {
                     Source::Indexed(_) => {
                         let (held, _) = self.held(&state)?;
@@ -305,38 +302,74 @@ impl Overlay {
                     _ => 0,
                 };
                 let kept = self.keep_leaf(&state)?;
-                target_leaf = Some((state, names, kept));
+                Some((state, names, kept))
             }
-        }
-        let hides = self.shows_below(&from.node, from.dir()?, from.name)?;
+            None => None,
+        };
+        let mut target_dir = match target.and_then(|node| Some((node, node.as_dir()?))) {
+            Some((node, dir)) => {
+                let mut state = dir.lock();
+                self.check_empty(node, dir, &mut state, to.name)?;
+                self.keep_open(node, dir)?;
+                Some((dir, state))
+            }
+            None => None,
+        };
+        let hides = self.shows_below(&from.node, from_names, from.name)?;
         self.mark_moved(upper, source, source_leaf.as_deref(), to, to_dir)?;
+        let cleaned = match &target_dir {
+            Some(_) => self.clean(upper, to_dir, to.name)?,
+            None => Cleaned::No,
+        };
+        let mut dir_gone = |to_names: &mut DirState| {
+            if let Some((dir, state)) = &mut target_dir {
+                to_names.children.remove(to.name.as_bytes());
+                state.removed = true;
+                dir.set_place(None);
+                to.node.refs.fetch_sub(1, Ordering::AcqRel);
+            }
+        };
         let at_target = at_target(to_dir.fd.as_fd(), to.name)?;
-        self.step(upper, (from, from_dir), (to, to_dir), plan(moving(source), at_target, hides))?;
+        let step = plan(moving(source), at_target, hides);
+        let moving = self.moves(source, None);
+        if let Err(error) = self.step(upper, (from, from_dir), (to, to_dir), step) {
+            if cleaned == Cleaned::Yes {
+                // What is there now is another directory, to be looked up anew.
+                dir_gone(locked.to());
+                self.invalidate(Invalidation::Entry(to.node.id, to.name.to_owned()));
+            }
+            return Err(error);
+        }
 
         // From here on nothing may fail: the names have changed.
-        self.now_in_upper(to_dir, to.dir()?, locked.to(), to.name)?;
-        if let Some((dir, mut state)) = target_dir {
-            state.removed = true;
-            dir.set_place(None);
-            to.node.refs.fetch_sub(1, Ordering::AcqRel);
-        }
-        if let (Some((mut state, names, kept)), Some(target)) = (target_leaf, target) {
-            if let Some(kept) = kept {
+        replace_place(source, source_leaf.as_deref_mut(), from, to);
+        drop(moving);
+        dir_gone(locked.to());
+        if let Some((state, _, kept)) = &mut target_leaf {
+            if let Some(kept) = kept.take() {
                 state.source = Source::Nameless(kept);
             }
-            self.forget_place(locked.to(), &to.node, &mut state, to.name);
-            self.name_gone(upper, &mut state, names)?;
-            self.invalidate(Invalidation::Attr(target.id));
+            self.forget_place(locked.to(), &to.node, state, to.name);
         }
         forget_name(&mut locked.from, from.name);
         note_name(locked.to(), to.name, source);
-        replace_place(source, source_leaf.as_deref_mut(), from, to);
         self.recount(from, to);
         self.parent_changed(source, from, to);
         if hides && upper.whiteout_form == WhiteoutForm::OciFile {
-            note_oci(from.dir()?, from.name);
+            note_oci(from_names, from.name);
+        }
+        self.now_in_upper(to_dir, to_names, locked.to(), to.name);
+        if let (Some((mut state, names, _)), Some(target)) = (target_leaf, target) {
+            self.name_gone(upper, &mut state, names);
+            self.invalidate(Invalidation::Attr(target.id));
         }
         Ok(())
+    }
+
+    /// To be held from before a directory moves until its place says so.
+    fn moves(&self, source: &Node, target: Option<&Arc<Node>>) -> Option<RwLockWriteGuard<'_, ()>> {
+        let directory = source.as_dir().or_else(|| target.and_then(|target| target.as_dir()));
+        directory.map(|_| self.moving.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The descriptor by which a file stays reachable when its last known name goes.
@@ -352,15 +385,15 @@ impl Overlay {
     }
 
     /// Exchanges an empty directory of the upper that holds whiteouts for a clean one.
-    fn clean(&self, upper: &Upper, to_dir: &UpperDir<'_>, name: Name<'_>) -> Result<()> {
+    fn clean(&self, upper: &Upper, to_dir: &UpperDir<'_>, name: Name<'_>) -> Result<Cleaned> {
         let fd = to_dir.fd.as_fd();
         if what_is(fd, name)? != InUpper::Directory || raw_empty(fd, name)? {
-            return Ok(());
+            return Ok(Cleaned::No);
         }
+        // If the rename fails after this, or nobody lives to do it, it is as it was but for its whiteouts.
         let stat = upper.layer.stat(At::Name(fd, name))?;
         let staged = upper.stage_directory()?;
-        let inode = fs::stat(staged.at()).op("stat the clean directory")?;
-        self.set_owner(upper, staged.at(), super::attributes::Owner::of(&stat), &inode)?;
+        self.copy_attributes(upper, &upper.layer, At::Name(fd, name), &stat, &staged)?;
         upper.mark_opaque(staged.at())?;
         let published = staged.publish(fd, name, RenameFlag::Exchange)?;
         drop(published.displaced);
@@ -368,7 +401,7 @@ impl Overlay {
             // Its mark is a file, which would keep it from being replaced.
             drop(upper.take_away(fd, name, true)?);
         }
-        Ok(())
+        Ok(Cleaned::Yes)
     }
 
     /// Marks what moves, before it moves: a redirect to its parts below, or opaque where it has none.
@@ -443,8 +476,7 @@ impl Overlay {
         locked: &mut Locked<'_>,
     ) -> Result<()> {
         let upper = from_dir.upper;
-        let mut source_leaf = source.as_leaf().map(|file| file.write());
-        let mut target_leaf = target.as_leaf().map(|file| file.write());
+        let (mut source_leaf, mut target_leaf) = lock_leaves(source, Some(target));
         for (state, end) in [(&source_leaf, from), (&target_leaf, to)] {
             if let Some(state) = state {
                 let place = NodePlace { dir: Arc::clone(&end.node), name: end.name.to_owned() };
@@ -455,11 +487,13 @@ impl Overlay {
         self.mark_moved(upper, target, target_leaf.as_deref(), from, from_dir)?;
         let old = (from_dir.fd.as_fd(), from.name);
         let new = (to_dir.fd.as_fd(), to.name);
+        let moving = self.moves(source, Some(target));
         fs::rename(old, new, RenameFlag::Exchange).op("exchange").in_layer(LayerRef::Upper)?;
-        locked.from.children.insert(from.name.to_owned(), Arc::clone(target));
-        locked.to().children.insert(to.name.to_owned(), Arc::clone(source));
         replace_place(source, source_leaf.as_deref_mut(), from, to);
         replace_place(target, target_leaf.as_deref_mut(), to, from);
+        drop(moving);
+        locked.from.children.insert(from.name.to_owned(), Arc::clone(target));
+        locked.to().children.insert(to.name.to_owned(), Arc::clone(source));
         self.parent_changed(source, from, to);
         self.parent_changed(target, from, to);
         // What is listed may be of another type now.
@@ -492,6 +526,25 @@ fn moving(node: &Node) -> Moving {
     match node.body {
         Body::Dir(_) => Moving::Directory,
         Body::Leaf(_) => Moving::Leaf,
+    }
+}
+
+/// Locks what is a file of two nodes, in the order of their ids: each may have names in several directories, and
+/// then the directories' locks do not keep others from taking the same two.
+fn lock_leaves<'n>(
+    source: &'n Node,
+    target: Option<&'n Arc<Node>>,
+) -> (Option<RwLockWriteGuard<'n, LeafState>>, Option<RwLockWriteGuard<'n, LeafState>>) {
+    let lock = |node: &'n Node| node.as_leaf().map(|file| file.write());
+    match target {
+        Some(target) if target.id < source.id => {
+            let target = lock(target);
+            (lock(source), target)
+        }
+        target => {
+            let source = lock(source);
+            (source, target.and_then(|target| lock(target)))
+        }
     }
 }
 

@@ -141,6 +141,29 @@ pub fn open_dir_path(path: &std::path::Path) -> SysResult<OwnedFd> {
 /// A directory some names below another, as an O_PATH descriptor; no symlink on the way is followed and the path
 /// cannot leave the start. An empty path is the start itself.
 pub fn open_dir_below(dir: BorrowedFd<'_>, path: &[u8]) -> SysResult<OwnedFd> {
+    let (first, mut rest) = split_path(path);
+    let mut reached = open_stage_below(dir, first)?;
+    while !rest.is_empty() {
+        let (next, left) = split_path(rest);
+        reached = open_stage_below(reached.as_fd(), next)?;
+        rest = left;
+    }
+    Ok(reached)
+}
+
+/// What one system call takes of a path (`PATH_MAX` with its NUL), and the rest: trees may be deeper than that.
+fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
+    const LONGEST: usize = libc::PATH_MAX as usize - 1;
+    let cut = match path.get(..=LONGEST) {
+        None => path.len(),
+        // A name alone is shorter, so there is a slash; without one the system call says what is wrong.
+        Some(most) => most.iter().rposition(|byte| *byte == b'/').unwrap_or(path.len()),
+    };
+    let (first, rest) = path.split_at(cut);
+    (first, rest.strip_prefix(b"/").unwrap_or(rest))
+}
+
+fn open_stage_below(dir: BorrowedFd<'_>, path: &[u8]) -> SysResult<OwnedFd> {
     let path = if path.is_empty() { b"." } else { path };
     // SAFETY: an open_how of zeroes is a valid value.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
@@ -388,3 +411,6 @@ pub fn syncfs(fd: BorrowedFd<'_>) -> SysResult<()> {
     // SAFETY: the descriptor is borrowed for the call.
     Errno::result(unsafe { libc::syncfs(fd.as_raw_fd()) }).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::support::sys::fallocate;
-use crate::support::{Errno, Mount, errno};
+use crate::support::{Backend, Errno, Mount, Setup, errno};
 
 fn open(m: &Mount, path: &str) -> File {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(m.at(path)).unwrap()
@@ -126,4 +126,25 @@ fn what_was_written_just_before_is_copied() {
     to.read_exact_at(&mut text, 10).unwrap();
     assert_eq!(&text, b"fresh");
     assert_eq!(&fs::read(m.at("b")).unwrap()[50..], [b'.'; 50]);
+}
+
+#[test]
+fn ranges_are_copied_between_file_systems() {
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    fs::write(elsewhere.path().join("from"), "0123456789").unwrap();
+    let mut layers = Setup::text("layer 1\ndir d\n").build();
+    let one = elsewhere.path().metadata().unwrap().dev() == layers.dir().metadata().unwrap().dev();
+    layers.replace_lower(1, elsewhere.path().to_owned());
+    let m = layers.mounted();
+    let (from, to) = (File::open(m.at("from")).unwrap(), open(&m, "to"));
+    let copied = nix::fcntl::copy_file_range(&from, Some(&mut 2), &to, None, 5);
+    // The kernel's overlay says so only where both lie on one.
+    if !one && Backend::current() == Backend::Kernel {
+        assert_eq!(copied, Err(Errno::EXDEV));
+    } else {
+        assert_eq!(copied, Ok(5));
+        assert_eq!(m.text("to"), "23456");
+    }
+    drop((from, to));
+    drop(m);
 }

@@ -101,6 +101,7 @@ fn redirects_are_not_followed_where_asked() {
     // Half a directory would be a lie.
     assert_eq!(errno(fs::read_dir(m.at("new"))), Errno::EPERM);
     assert_eq!(m.names("old"), ["f"]);
+    assert_eq!(m.names("."), ["new", "old"], "what is refused is listed");
 }
 
 #[test]

@@ -112,6 +112,20 @@ fn mapped_writes_after_a_write_find_them_cleared() {
 }
 
 #[test]
+fn storing_into_a_mapping_keeps_them() {
+    needs!(Root);
+    let m = changed_by_stranger("both", false, |m| {
+        let file = open(m, "both");
+        let mut map = SharedMap::new(file.as_fd(), 10, MapAccess::ReadWrite).unwrap();
+        map.write(5, b"y");
+        map.sync().unwrap();
+    });
+    assert_eq!((mode(&m, "both"), capable(&m, "both")), (0o4777, true));
+    let m = m.remount();
+    assert_eq!((mode(&m, "both"), capable(&m, "both")), (0o4777, true));
+}
+
+#[test]
 fn sgid_without_group_execution_is_no_privilege() {
     needs!(Root);
     // It meant mandatory locking once, and stays for a member of the group; a stranger's write clears it since 6.2.

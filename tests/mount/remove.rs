@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::support::{Errno, Mount, Setup, errno};
+use crate::support::{Backend, Errno, Mount, Setup, errno};
 
 const LOWER: &str = "layer 1\nfile f \"f\"\nfile d/one \"1\"\nfile d/two \"2\"\ndir empty\nsymlink s f\nfifo p\n\
                      layer 2\nfile d/three \"3\"\n";
@@ -128,4 +128,19 @@ fn everything_can_be_removed() {
     assert_eq!(m.names("."), [""; 0]);
     let m = m.remount();
     assert_eq!(m.names("."), [""; 0]);
+}
+
+#[test]
+fn a_directory_of_whiteouts_by_attribute_is_empty() {
+    let m = Mount::of("layer 1\nfile d/f \"f\"\nlayer 2\nxwhiteouts .\ndir d\nxwhiteouts d\nxwhiteout d/f\n");
+    assert_eq!(m.names("d"), [""; 0]);
+    let removed = fs::remove_dir(m.at("d"));
+    match Backend::current() {
+        Backend::Lamina => {
+            removed.unwrap();
+            assert!(m.absent("d") && m.whiteout_in_upper("d"));
+        }
+        // It takes them for files when it looks whether a directory is empty.
+        Backend::Kernel => assert_eq!(errno(removed), Errno::ENOTEMPTY),
+    }
 }

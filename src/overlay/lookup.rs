@@ -112,7 +112,7 @@ impl Overlay {
         let parts = self.part_depths(dir);
         let mut resolver = Resolver::new(&parts, first, name, self.stack.depths(), self.options.redirects);
         loop {
-            match resolver.next().map_err(|e| e.at(self.path_of(node, dir).join(name).as_bytes()))? {
+            match resolver.step().map_err(|e| e.at(self.path_of(node, dir).join(name).as_bytes()))? {
                 Step::Done(resolution) => return Ok(resolution),
                 Step::Ask(Ask::InPart { part, name }) => {
                     let found = self.look_in_part(node, dir, part, name.as_name())?;

@@ -1,6 +1,6 @@
 //! Pure: which layer supplies a name, what it merges, what it hides, and why. No system call is made here.
 //!
-//! A redirect found in one layer decides what is asked of the next, so resolving is a conversation: [`Resolver::next`]
+//! A redirect found in one layer decides what is asked of the next, so resolving is a conversation: [`Resolver::step`]
 //! says what to ask, [`Resolver::answer`] takes the answer. The mount, and whatever explains it, hold the same
 //! conversation.
 //!
@@ -121,6 +121,7 @@ pub struct LeafPart {
 
 /// What a name is.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one at a time exists, on the stack, and is taken apart at once
 pub enum Resolution {
     /// Nothing.
     Absent(Why),
@@ -137,6 +138,7 @@ pub enum Resolution {
 
 /// What to do next.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // as for `Resolution`
 pub enum Step {
     /// Ask this, and give the answer.
     Ask(Ask),
@@ -197,7 +199,7 @@ impl<'a> Resolver<'a> {
     ///
     /// # Errors
     /// [`Kind::NotPermitted`] at a redirect that must not be followed.
-    pub fn next(&mut self) -> Result<Step, Error> {
+    pub fn step(&mut self) -> Result<Step, Error> {
         if self.refused {
             return Err(Error::new(
                 "look up",

@@ -62,7 +62,7 @@ fn resolve(layers: &[&[&str]], data: u16, redirects: Redirects, name: &str) -> S
         Origin::Path(path) => format!("{}:{path}", depth.0),
     };
     loop {
-        match resolver.next() {
+        match resolver.step() {
             Err(error) => return error.to_string(),
             Ok(Step::Ask(Ask::InPart { part, name })) => {
                 resolver.answer(look(part, std::str::from_utf8(name.as_bytes()).unwrap()));

@@ -316,7 +316,7 @@ impl Overlay {
             None => None,
         };
         let hides = self.shows_below(&from.node, from_names, from.name)?;
-        self.mark_moved(upper, source, source_leaf.as_deref(), to, to_dir)?;
+        self.mark_moved(upper, source, source_leaf.as_deref(), from, (to, to_dir))?;
         let cleaned = match &target_dir {
             Some(_) => self.clean(upper, to_dir, to.name)?,
             None => Cleaned::No,
@@ -410,8 +410,8 @@ impl Overlay {
         upper: &Upper,
         node: &Node,
         state: Option<&LeafState>,
-        to: &End<'_>,
-        to_dir: &UpperDir<'_>,
+        from: &End<'_>,
+        (to, to_dir): (&End<'_>, &UpperDir<'_>),
     ) -> Result<()> {
         let parent = to.dir()?;
         let has_origin = match (node.as_dir(), state) {
@@ -424,7 +424,8 @@ impl Overlay {
                         upper.mark_opaque(At::Fd(fd.as_fd()))?;
                     }
                 } else {
-                    let value = redirect(dir, parent)?.encode().map_err(|kind| Error::new("rename", kind))?;
+                    let value =
+                        redirect(dir, from, to)?.encode().map_err(|kind| Error::new("rename", kind))?;
                     if !upper.write_marker(At::Fd(fd.as_fd()), Marker::Redirect, &value)? {
                         return Err(Error::new("rename", Kind::CrossDevice("no redirect can be written")));
                     }
@@ -483,8 +484,8 @@ impl Overlay {
                 self.link_up_locked(upper, state, &place)?;
             }
         }
-        self.mark_moved(upper, source, source_leaf.as_deref(), to, to_dir)?;
-        self.mark_moved(upper, target, target_leaf.as_deref(), from, from_dir)?;
+        self.mark_moved(upper, source, source_leaf.as_deref(), from, (to, to_dir))?;
+        self.mark_moved(upper, target, target_leaf.as_deref(), to, (from, from_dir))?;
         let old = (from_dir.fd.as_fd(), from.name);
         let new = (to_dir.fd.as_fd(), to.name);
         let moving = self.moves(source, Some(target));
@@ -548,12 +549,15 @@ fn lock_leaves<'n>(
     }
 }
 
-/// How the parts below a directory are found from a new parent.
-fn redirect(dir: &DirNode, parent: &DirNode) -> Result<Redirect> {
+/// How the parts below a directory are found. It is written before the directory moves, and must say the same at its
+/// old place: a rename may fail, or nobody may live to do it. So it is relative only within one parent.
+fn redirect(dir: &DirNode, from: &End<'_>, to: &End<'_>) -> Result<Redirect> {
+    let parent = to.dir()?;
     let Some((lower_parent, name)) = dir.lower_path.split_last() else {
         return Err(Error::new("rename", Kind::CrossDevice("it is the root of the layers below")));
     };
-    if !parent.lowers.is_empty() && lower_parent == parent.lower_path {
+    let same = Arc::ptr_eq(&from.node, &to.node);
+    if same && !parent.lowers.is_empty() && lower_parent == parent.lower_path {
         return Ok(Redirect::Sibling(name.to_owned()));
     }
     Ok(Redirect::Absolute(dir.lower_path.clone()))

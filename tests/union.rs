@@ -1,0 +1,21 @@
+//! The union as a library, without a mount: what it keeps, what it lets go, and what is left after a failure.
+
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs)]
+
+#[path = "union/stack.rs"]
+mod stack;
+
+#[path = "union/deep.rs"]
+mod deep;
+#[path = "union/lowers.rs"]
+mod lowers;
+#[path = "union/nodes.rs"]
+mod nodes;
+#[path = "union/races.rs"]
+mod races;
+#[path = "union/renames.rs"]
+mod renames;
+#[path = "union/storm.rs"]
+mod storm;

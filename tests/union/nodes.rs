@@ -60,7 +60,7 @@ fn a_file_that_is_open_is_served_after_its_last_lookup_is_forgotten() {
     let node = find(&overlay, "file");
     let opened = overlay.open(node, READ_WRITE).unwrap();
     overlay.forget(node, 1);
-    assert_eq!(overlay.write(opened.handle, 0, b"C", KillPriv::Keep).unwrap(), 1);
+    assert_eq!(overlay.write(opened.handle, 0, b"C", KillPriv::Keep, WriteCause::Caller).unwrap(), 1);
     overlay.release(opened.handle);
     assert_eq!(overlay.node_count(), 1);
     assert_eq!(read_all(&overlay, find(&overlay, "file")).unwrap(), b"Content");

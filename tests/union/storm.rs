@@ -94,7 +94,7 @@ impl Visitor<'_> {
             1 => {
                 let made = overlay.create(&caller(), at(dir, text), 0o644, READ_WRITE, Existing::Open)?;
                 self.hold(made.0);
-                let written = overlay.write(made.1.handle, 0, b"written", KillPriv::Keep);
+                let written = overlay.write(made.1.handle, 0, b"written", KillPriv::Keep, WriteCause::Caller);
                 overlay.release(made.1.handle);
                 written?;
             }

@@ -186,6 +186,7 @@ impl Upper {
             Err(error) if oci => {
                 log::warn!("{error}: deletions are written as .wh. files, which take 4 bytes of each name");
                 self.whiteout_form = WhiteoutForm::OciFile;
+                self.probe_oci_whiteout()?;
             }
             Err(error) => return Err(error),
         }
@@ -202,6 +203,23 @@ impl Upper {
             );
         }
         Ok(())
+    }
+
+    /// A union that writes its own deletions as `.wh.` files keeps such names for itself: on it, nothing could be
+    /// deleted or moved.
+    fn probe_oci_whiteout(&self) -> Result<()> {
+        let name = self.fresh_name();
+        let written = self.write_whiteout(self.work(), name.as_name());
+        written.and_then(|()| self.erase_oci_whiteout(self.work(), name.as_name())).map_err(|error| {
+            log::debug!("{error}");
+            Error::new(
+                "write deletions",
+                Kind::Unsupported(
+                    "neither devices 0:0 nor .wh. files can be made there; put the upper and the work directory on \
+                     another file system",
+                ),
+            )
+        })
     }
 
     /// The namespace in which markers are written, where any can be.

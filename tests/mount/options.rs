@@ -52,6 +52,24 @@ fn an_upper_may_lie_in_a_mount_of_lamina() {
 }
 
 #[test]
+fn an_upper_that_can_hold_no_whiteout_is_refused() {
+    let on = |below: &Mount| {
+        let mut above = Setup::text("layer 1\ndir d\n").build();
+        above.place_upper(&below.at("d/upper"), &below.at("d/work"));
+        above
+    };
+    let first = Mount::of("layer 1\ndir d\n");
+    if crate::support::Backend::current() == crate::support::Backend::Kernel {
+        on(&first).mount().expect_err("the kernel's overlay takes no upper on an overlay");
+        return;
+    }
+    // The second writes `.wh.` files, and keeps their names for itself.
+    let second = on(&first).mounted();
+    let message = on(&second).mount().expect_err("nothing could be deleted").message;
+    assert!(message.contains("write deletions") && message.contains("another file system"), "{message}");
+}
+
+#[test]
 fn userxattr_uses_the_other_namespace() {
     // The kernel's overlay has no redirects then, and is told so.
     let options = "redirect_dir=nofollow";

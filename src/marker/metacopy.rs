@@ -14,7 +14,7 @@ pub struct Metacopy {
 pub struct Verity {
     /// `FS_VERITY_HASH_ALG_*`: 1 is SHA-256, 2 is SHA-512; never 0.
     pub algorithm: u8,
-    /// 1 to [`DIGEST_MAX`] bytes.
+    /// 1 to 64 bytes.
     pub digest: Vec<u8>,
 }
 

@@ -157,8 +157,9 @@ impl Layer {
                     RecordedType::BlockDevice { major, minor } => (libc::S_IFBLK, major, minor),
                     RecordedType::CharDevice { major, minor } => (libc::S_IFCHR, major, minor),
                 };
-                // What is no directory can be recorded as any other type, since it is only an inode here.
-                if !stat.is_dir() && bits != libc::S_IFDIR {
+                // Any type but a directory can be recorded, and only on a regular file: what is a device or a fifo here is
+                // never opened as something else.
+                if stat.is_regular() && bits != libc::S_IFDIR {
                     stat.mode = bits | record.perm;
                     (stat.rdev_major, stat.rdev_minor) = (major, minor);
                 }

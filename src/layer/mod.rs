@@ -5,6 +5,7 @@ mod directory;
 mod found;
 mod staged;
 mod upper;
+mod work;
 
 pub use copy::{CopyRules, copy_data, copy_xattrs};
 pub use directory::{Layer, LayerRules, Listed, OciMarks};

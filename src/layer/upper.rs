@@ -12,22 +12,14 @@ use nix::errno::Errno;
 
 use super::directory::{Layer, LayerRules};
 use super::staged::Staged;
+use super::work;
 use crate::config::{Durability, Index, Namespace, UpperSpec, Whiteouts};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, YES, literal_xattr, oci_whiteout};
 use crate::path::{Name, NameBuf};
+use crate::sys::file;
 use crate::sys::fs::{self, At, RenameFlag};
 use crate::sys::xattr::{self, SetMode};
-use crate::sys::{dirents, file};
-
-/// Where objects are made, within the work directory.
-const WORK: &[u8] = b"work";
-/// Where hard links are indexed, within the work directory.
-const INDEX: &[u8] = b"index";
-/// Where features are noted that another mount must know, within [`WORK`].
-const INCOMPAT: &[u8] = b"incompat";
-/// The note of a volatile mount, within [`INCOMPAT`].
-const VOLATILE: &[u8] = b"volatile";
 
 /// How a deletion is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +74,6 @@ pub struct Upper {
     renames_whiteout: AtomicBool,
 }
 
-fn name(bytes: &'static [u8]) -> Result<Name<'static>> {
-    Name::new(bytes).map_err(|_| Error::new("name", Kind::Invalid("not a name")).at(bytes))
-}
-
 impl Upper {
     /// Locks upper and work directory against another mount, clears what an earlier mount left in `work/`, and finds
     /// out which marks can be written.
@@ -108,9 +96,9 @@ impl Upper {
                 Kind::Invalid("it must be on the same file system as the upper"),
             )));
         }
-        lock(layer.root_io(), "use upper").map_err(in_upper)?;
-        lock(work_root.as_fd(), "use work directory").map_err(in_work)?;
-        let work = open_work(work_root.as_fd()).map_err(in_work)?;
+        work::lock(layer.root_io(), "use upper").map_err(in_upper)?;
+        work::lock(work_root.as_fd(), "use work directory").map_err(in_work)?;
+        let work = work::open(work_root.as_fd()).map_err(in_work)?;
 
         let mut upper = Upper {
             layer,
@@ -126,10 +114,10 @@ impl Upper {
         };
         upper.probe(options).map_err(in_work)?;
         if options.index == Index::On {
-            upper.index = Some(Arc::new(open_index(upper.work_root.as_fd()).map_err(in_work)?));
+            upper.index = Some(Arc::new(work::open_index(upper.work_root.as_fd()).map_err(in_work)?));
         }
         if options.durability == Durability::Volatile {
-            upper.mark_volatile().map_err(in_work)?;
+            work::mark_volatile(upper.work()).map_err(in_work)?;
         }
         Ok(upper)
     }
@@ -228,17 +216,6 @@ impl Upper {
             OpaqueForm::Xattr(namespace) => Some(namespace),
             OpaqueForm::OciFile => None,
         }
-    }
-
-    fn mark_volatile(&self) -> Result<()> {
-        let incompat = name(INCOMPAT)?;
-        match fs::mkdir(self.work(), incompat, 0o700) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(Error::new("mark the work directory volatile", errno)),
-        }
-        let dir = fs::open_at(self.work(), incompat, libc::O_PATH | libc::O_DIRECTORY, 0)
-            .op("mark the work directory volatile")?;
-        fs::mkdir(dir.as_fd(), name(VOLATILE)?, 0o700).op("mark the work directory volatile")
     }
 
     fn fresh_name(&self) -> NameBuf {
@@ -369,7 +346,7 @@ impl Upper {
                 }
                 .op("mark opaque")?;
                 let flags = libc::O_CREAT | libc::O_WRONLY;
-                fs::open_at(dir.as_fd(), name(OCI_OPAQUE)?, flags, 0o600).op("mark opaque").map(drop)
+                fs::open_at(dir.as_fd(), work::name(OCI_OPAQUE)?, flags, 0o600).op("mark opaque").map(drop)
             }
         }
     }
@@ -460,122 +437,6 @@ impl Upper {
 
     /// Removes a directory of the work directory with all that is in it.
     pub(super) fn remove_staged_tree(&self, name: Name<'_>) -> Result<()> {
-        remove_tree(self.work(), name)
+        work::remove_tree(self.work(), name)
     }
-}
-
-fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
-    match fs::lock_exclusive(fd) {
-        Ok(()) => Ok(()),
-        Err(Errno::EWOULDBLOCK) => {
-            Err(Error::new(op, Kind::NotPermitted("another mount is using it: unmount that first")))
-        }
-        // A file system without locks: then nobody can tell.
-        Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
-        Err(errno) => Err(Error::new(op, errno)),
-    }
-}
-
-/// Opens `work/`, made if it is not there, and empties it. A volatile mark stays, and is refused.
-fn open_work(root: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let work_name = name(WORK)?;
-    match fs::mkdir(root, work_name, 0o700) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(Error::new("write to work directory", errno)),
-    }
-    let work = match fs::open_at(root, work_name, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
-        // The kernel's overlay makes it with mode 0.
-        Err(Errno::EACCES) => {
-            fs::chmod(At::Name(root, work_name), 0o700).op("open work/")?;
-            fs::open_at(root, work_name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
-        }
-        other => other,
-    }
-    .op("open work/")?;
-    if has_incompat(work.as_fd())? {
-        return Err(Error::new(
-            "use work directory",
-            Kind::NotPermitted(
-                "an earlier volatile mount may have lost data (work/incompat is there): check the upper, then remove \
-                 work/incompat, or start with a new upper and work directory",
-            ),
-        ));
-    }
-    let fresh = fs::reopen_dir(work.as_fd(), libc::O_RDONLY).op("clear work/")?;
-    let mut names = Vec::new();
-    dirents::for_each::<Error>(&fresh, |entry| {
-        names.extend(NameBuf::new(entry.name));
-        Ok(())
-    })?;
-    for name in names.iter().filter(|name| name.as_bytes() != INCOMPAT) {
-        remove_any(work.as_fd(), name.as_name())
-            .map_err(|error| error.at([b"work/", name.as_bytes()].concat()))?;
-    }
-    Ok(work)
-}
-
-/// Opens `index/`, made if it is not there.
-fn open_index(root: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let index = name(INDEX)?;
-    match fs::mkdir(root, index, 0o700) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(Error::new("make index/", errno)),
-    }
-    fs::open_at(root, index, libc::O_RDONLY | libc::O_DIRECTORY, 0).op("open index/")
-}
-
-/// Is there anything in `incompat/`? Then another mount has left a note that this one must not ignore.
-fn has_incompat(work: BorrowedFd<'_>) -> Result<bool> {
-    let dir = match fs::open_at(work, name(INCOMPAT)?, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
-        Ok(dir) => dir,
-        Err(Errno::ENOENT) => return Ok(false),
-        Err(errno) => return Err(Error::new("read work/incompat", errno)),
-    };
-    let mut any = false;
-    dirents::for_each::<Error>(&dir, |_| {
-        any = true;
-        Ok(())
-    })?;
-    Ok(any)
-}
-
-fn remove_any(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
-    match fs::unlink(dir, name) {
-        Err(Errno::EISDIR | Errno::EPERM) => remove_tree(dir, name),
-        other => other.op("clear work/"),
-    }
-}
-
-fn remove_tree(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
-    const OP: &str = "remove from the work directory";
-    // Most are empty.
-    match fs::rmdir(dir, name) {
-        Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
-        other => return other.op(OP),
-    }
-    let open = || fs::open_at(dir, name, libc::O_RDONLY | libc::O_DIRECTORY, 0);
-    let tree = match open() {
-        Err(Errno::EACCES) => {
-            fs::chmod(At::Name(dir, name), 0o700).op(OP)?;
-            open()
-        }
-        other => other,
-    }
-    .op(OP)?;
-    let mut names = Vec::new();
-    dirents::for_each::<Error>(&tree, |entry| {
-        names.extend(NameBuf::new(entry.name));
-        Ok(())
-    })?;
-    for child in &names {
-        match fs::unlink(tree.as_fd(), child.as_name()) {
-            Err(Errno::EISDIR | Errno::EPERM) => remove_tree(tree.as_fd(), child.as_name())?,
-            Err(Errno::EACCES) => {
-                fs::chmod(At::Name(dir, name), 0o700).op(OP)?;
-                remove_any(tree.as_fd(), child.as_name())?;
-            }
-            other => other.op(OP)?,
-        }
-    }
-    fs::rmdir(dir, name).op(OP)
 }

@@ -11,6 +11,7 @@ mod descriptors;
 mod file;
 mod index;
 mod inode_numbers;
+mod lifetime;
 mod listing;
 mod lookup;
 mod node;
@@ -24,8 +25,9 @@ mod types;
 mod xattrs;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::thread::ThreadId;
 
 pub use file::Opened;
 pub use ownership::{LayerStat, OVERFLOW_ID, Ownership};
@@ -50,7 +52,8 @@ pub struct Overlay {
     descriptors: descriptors::Descriptors,
     renames: Mutex<()>,
     moving: RwLock<()>,
-    invalidations: Mutex<Vec<Invalidation>>,
+    /// What each thread's request has changed under the kernel's cache.
+    invalidations: Mutex<Vec<(ThreadId, Invalidation)>>,
     any_invalidation: AtomicBool,
     complained: Mutex<HashSet<RelPath>>,
 }
@@ -88,19 +91,23 @@ impl Overlay {
         self.options.validity
     }
 
-    /// Takes what the kernel must be told to forget since the last call. To be called after every request, with no
-    /// locks held; usually empty and then free.
+    /// Takes what the kernel must be told to forget after this thread's calls. To be called after every request, with
+    /// no locks held; usually empty and then free.
     pub fn take_invalidations(&self) -> Vec<Invalidation> {
-        use std::sync::atomic::Ordering;
-        if !self.any_invalidation.swap(false, Ordering::AcqRel) {
+        if !self.any_invalidation.load(Ordering::Acquire) {
             return Vec::new();
         }
-        std::mem::take(&mut *lock(&self.invalidations))
+        let own = std::thread::current().id();
+        let mut all = lock(&self.invalidations);
+        let taken = all.extract_if(.., |(thread, _)| *thread == own).map(|(_, what)| what).collect();
+        self.any_invalidation.store(!all.is_empty(), Ordering::Release);
+        taken
     }
 
     fn invalidate(&self, what: Invalidation) {
-        lock(&self.invalidations).push(what);
-        self.any_invalidation.store(true, std::sync::atomic::Ordering::Release);
+        let mut all = lock(&self.invalidations);
+        all.push((std::thread::current().id(), what));
+        self.any_invalidation.store(true, Ordering::Release);
     }
 
     /// Nodes that are known now: for tests and statistics.

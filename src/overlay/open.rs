@@ -13,7 +13,7 @@ use super::ownership::Ownership;
 use super::stack::Stack;
 use super::types::{NodeId, Validity};
 use super::{Options, Overlay};
-use crate::config::{Behaviour, RedirectDir, StackSpec};
+use crate::config::{Behaviour, Index, RedirectDir, StackSpec};
 use crate::error::Result;
 use crate::path::RelPath;
 use crate::resolve::Redirects;
@@ -95,7 +95,7 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
         // Without attributes a redirect cannot be written at all.
         writes_redirects: behaviour.redirect_dir == RedirectDir::On
             && stack.upper().is_some_and(|upper| upper.namespace().is_some()),
-        index: behaviour.index,
+        index: index(stack, behaviour.index),
         acl: behaviour.acl,
         xattrs: behaviour.xattrs,
         static_nlink: behaviour.static_nlink,
@@ -104,6 +104,21 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
         opens_handles: opens_handles(stack),
         labels: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
         privileged: identity::effective().0 == 0 && identity::in_first_user_namespace(),
+    }
+}
+
+/// An index names its entries by file handles: without them hard links are broken by a copy-up, as with `index=off`.
+fn index(stack: &Stack, asked: Index) -> Index {
+    let lacking = stack.layers().find(|layer| layer.handle(At::Fd(layer.root())).is_none());
+    match (asked, lacking) {
+        (Index::On, Some(layer)) => {
+            log::warn!(
+                "index=on: the file system of {} has no file handles, so there is no index",
+                layer.path.display()
+            );
+            Index::Off
+        }
+        (asked, _) => asked,
     }
 }
 

@@ -9,10 +9,13 @@
 //!    whiteout that is at the new name already.
 //! 4. An empty directory that is replaced may hold whiteouts in the upper; it is exchanged for a clean one first.
 
+mod plan;
+
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, RwLockWriteGuard};
 
+use self::plan::{AtTarget, Move, Moving, check_types, plan};
 use super::copy_up::{Content, UpperDir};
 use super::listing::Listed;
 use super::lookup::directory;
@@ -26,59 +29,11 @@ use crate::marker::{Marker, Redirect};
 use crate::path::Name;
 use crate::sys::fs::{self, At, RenameFlag};
 
-/// What moves, as far as the plan must know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moving {
-    Leaf,
-    Directory,
-}
-
-/// What the upper has at the new name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AtTarget {
-    Nothing,
-    Whiteout,
-    Leaf,
-    EmptyDirectory,
-}
-
-/// The step in which it happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Move {
-    /// Over the target, or to where nothing is.
-    Plain,
-    /// The same, leaving a whiteout.
-    LeaveWhiteout,
-    /// For the whiteout that is at the new name, which is wanted at the old one.
-    SwapWhiteout,
-    /// For the whiteout that is at the new name, which is then removed from the old one.
-    SwapAndRemove,
-}
-
-/// Decides the step. `hides`: something below must stay hidden at the old name.
-fn plan(moving: Moving, target: AtTarget, hides: bool) -> Move {
-    match (moving, target, hides) {
-        (_, AtTarget::Whiteout, true) => Move::SwapWhiteout,
-        (Moving::Directory, AtTarget::Whiteout, false) => Move::SwapAndRemove,
-        (_, _, true) => Move::LeaveWhiteout,
-        (_, _, false) => Move::Plain,
-    }
-}
-
 /// Was a directory exchanged for an empty one?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cleaned {
     Yes,
     No,
-}
-
-/// May `source` take the place of `target`? `None`: there is none.
-fn check_types(source: Moving, target: Option<Moving>) -> Result<(), Kind> {
-    match (source, target) {
-        (Moving::Directory, Some(Moving::Leaf)) => Err(Kind::NotADirectory),
-        (Moving::Leaf, Some(Moving::Directory)) => Err(Kind::IsADirectory),
-        _ => Ok(()),
-    }
 }
 
 /// How often a rename starts over while others change its names.
@@ -329,7 +284,7 @@ impl Overlay {
                 to.node.refs.fetch_sub(1, Ordering::AcqRel);
             }
         };
-        let at_target = at_target(to_dir.fd.as_fd(), to.name)?;
+        let at_target = at_target(to_dir.fd.as_fd(), to.name, target.map(|node| moving(node)))?;
         let step = plan(moving(source), at_target, hides);
         let moving = self.moves(source, None);
         if let Err(error) = self.step(upper, (from, from_dir), (to, to_dir), step) {
@@ -563,17 +518,15 @@ fn redirect(dir: &DirNode, from: &End<'_>, to: &End<'_>) -> Result<Redirect> {
     Ok(Redirect::Absolute(dir.lower_path.clone()))
 }
 
-fn at_target(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<AtTarget> {
-    match fs::stat(At::Name(dir, name)) {
-        Ok(stat) if stat.is_dir() => Ok(AtTarget::EmptyDirectory),
-        Ok(stat)
-            if stat.mode & libc::S_IFMT == libc::S_IFCHR && stat.rdev_major == 0 && stat.rdev_minor == 0 =>
-        {
-            Ok(AtTarget::Whiteout)
-        }
-        Ok(_) => Ok(AtTarget::Leaf),
-        Err(nix::errno::Errno::ENOENT) => Ok(AtTarget::Nothing),
-        Err(errno) => {
+/// What the upper has at the new name, given what the union has there: where that is nothing, it is a whiteout of one
+/// form or another.
+fn at_target(dir: BorrowedFd<'_>, name: Name<'_>, in_union: Option<Moving>) -> Result<AtTarget> {
+    match (fs::stat(At::Name(dir, name)), in_union) {
+        (Ok(stat), _) if stat.is_dir() => Ok(AtTarget::EmptyDirectory),
+        (Ok(_), None) => Ok(AtTarget::Whiteout),
+        (Ok(_), Some(_)) => Ok(AtTarget::Leaf),
+        (Err(nix::errno::Errno::ENOENT), _) => Ok(AtTarget::Nothing),
+        (Err(errno), _) => {
             Err(Error::new("look into the upper", errno).at(name.as_bytes()).in_layer(LayerRef::Upper))
         }
     }
@@ -602,44 +555,5 @@ fn replace_place(node: &Node, state: Option<&mut LeafState>, from: &End<'_>, to:
             }
         }
         (None, None) => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_step_hides_what_shows_below_and_replaces_what_is_there() {
-        use AtTarget::{EmptyDirectory, Leaf as File, Nothing, Whiteout};
-        use Moving::{Directory, Leaf};
-        for (moving, target, hides, expected) in [
-            (Leaf, Nothing, false, Move::Plain),
-            (Leaf, Nothing, true, Move::LeaveWhiteout),
-            (Leaf, File, false, Move::Plain),
-            (Leaf, File, true, Move::LeaveWhiteout),
-            (Leaf, Whiteout, false, Move::Plain),
-            (Leaf, Whiteout, true, Move::SwapWhiteout),
-            (Directory, Nothing, false, Move::Plain),
-            (Directory, Nothing, true, Move::LeaveWhiteout),
-            (Directory, EmptyDirectory, false, Move::Plain),
-            (Directory, EmptyDirectory, true, Move::LeaveWhiteout),
-            (Directory, Whiteout, false, Move::SwapAndRemove),
-            (Directory, Whiteout, true, Move::SwapWhiteout),
-        ] {
-            assert_eq!(plan(moving, target, hides), expected, "{moving:?} {target:?} {hides}");
-        }
-    }
-
-    #[test]
-    fn types_must_fit() {
-        use Moving::{Directory, Leaf};
-        assert_eq!(check_types(Directory, Some(Leaf)), Err(Kind::NotADirectory));
-        assert_eq!(check_types(Leaf, Some(Directory)), Err(Kind::IsADirectory));
-        for (source, target) in
-            [(Leaf, None), (Leaf, Some(Leaf)), (Directory, Some(Directory)), (Directory, None)]
-        {
-            assert_eq!(check_types(source, target), Ok(()));
-        }
     }
 }

@@ -1,0 +1,154 @@
+//! The work directory: its names, its locks, and what an earlier mount left in it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use crate::error::{Error, Kind, OpContext, Result};
+use crate::path::{Name, NameBuf};
+use crate::sys::dirents;
+use crate::sys::fs::{self, At};
+
+/// Where objects are made, within the work directory.
+const WORK: &[u8] = b"work";
+/// Where hard links are indexed, within the work directory.
+const INDEX: &[u8] = b"index";
+/// Where features are noted that another mount must know, within [`WORK`].
+const INCOMPAT: &[u8] = b"incompat";
+/// The note of a volatile mount, within [`INCOMPAT`].
+const VOLATILE: &[u8] = b"volatile";
+
+/// One of the names spelled here.
+pub(super) fn name(bytes: &'static [u8]) -> Result<Name<'static>> {
+    Name::new(bytes).map_err(|_| Error::new("name", Kind::Invalid("not a name")).at(bytes))
+}
+
+/// Notes that a volatile mount was here.
+pub(super) fn mark_volatile(work: BorrowedFd<'_>) -> Result<()> {
+    let incompat = name(INCOMPAT)?;
+    match fs::mkdir(work, incompat, 0o700) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Error::new("mark the work directory volatile", errno)),
+    }
+    let dir = fs::open_at(work, incompat, libc::O_PATH | libc::O_DIRECTORY, 0)
+        .op("mark the work directory volatile")?;
+    fs::mkdir(dir.as_fd(), name(VOLATILE)?, 0o700).op("mark the work directory volatile")
+}
+
+/// Takes a directory for this mount alone.
+pub(super) fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
+    match fs::lock_exclusive(fd) {
+        Ok(()) => Ok(()),
+        Err(Errno::EWOULDBLOCK) => {
+            Err(Error::new(op, Kind::NotPermitted("another mount is using it: unmount that first")))
+        }
+        // A file system without locks: then nobody can tell.
+        Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(Error::new(op, errno)),
+    }
+}
+
+/// Opens `work/`, made if it is not there, and empties it. A volatile mark stays, and is refused.
+pub(super) fn open(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let work_name = name(WORK)?;
+    match fs::mkdir(root, work_name, 0o700) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Error::new("write to work directory", errno)),
+    }
+    let work = match fs::open_at(root, work_name, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+        // The kernel's overlay makes it with mode 0.
+        Err(Errno::EACCES) => {
+            fs::chmod(At::Name(root, work_name), 0o700).op("open work/")?;
+            fs::open_at(root, work_name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        }
+        other => other,
+    }
+    .op("open work/")?;
+    if has_incompat(work.as_fd())? {
+        return Err(Error::new(
+            "use work directory",
+            Kind::NotPermitted(
+                "an earlier volatile mount may have lost data (work/incompat is there): check the upper, then remove \
+                 work/incompat, or start with a new upper and work directory",
+            ),
+        ));
+    }
+    let fresh = fs::reopen_dir(work.as_fd(), libc::O_RDONLY).op("clear work/")?;
+    let mut names = Vec::new();
+    dirents::for_each::<Error>(&fresh, |entry| {
+        names.extend(NameBuf::new(entry.name));
+        Ok(())
+    })?;
+    for name in names.iter().filter(|name| name.as_bytes() != INCOMPAT) {
+        remove_any(work.as_fd(), name.as_name())
+            .map_err(|error| error.at([b"work/", name.as_bytes()].concat()))?;
+    }
+    Ok(work)
+}
+
+/// Opens `index/`, made if it is not there.
+pub(super) fn open_index(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let index = name(INDEX)?;
+    match fs::mkdir(root, index, 0o700) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Error::new("make index/", errno)),
+    }
+    fs::open_at(root, index, libc::O_RDONLY | libc::O_DIRECTORY, 0).op("open index/")
+}
+
+/// Is there anything in `incompat/`? Then another mount has left a note that this one must not ignore.
+fn has_incompat(work: BorrowedFd<'_>) -> Result<bool> {
+    let dir = match fs::open_at(work, name(INCOMPAT)?, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+        Ok(dir) => dir,
+        Err(Errno::ENOENT) => return Ok(false),
+        Err(errno) => return Err(Error::new("read work/incompat", errno)),
+    };
+    let mut any = false;
+    dirents::for_each::<Error>(&dir, |_| {
+        any = true;
+        Ok(())
+    })?;
+    Ok(any)
+}
+
+fn remove_any(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+    match fs::unlink(dir, name) {
+        Err(Errno::EISDIR | Errno::EPERM) => remove_tree(dir, name),
+        other => other.op("clear work/"),
+    }
+}
+
+/// Removes a directory with all that is in it.
+pub(super) fn remove_tree(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+    const OP: &str = "remove from the work directory";
+    // Most are empty.
+    match fs::rmdir(dir, name) {
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
+        other => return other.op(OP),
+    }
+    let open = || fs::open_at(dir, name, libc::O_RDONLY | libc::O_DIRECTORY, 0);
+    let tree = match open() {
+        Err(Errno::EACCES) => {
+            fs::chmod(At::Name(dir, name), 0o700).op(OP)?;
+            open()
+        }
+        other => other,
+    }
+    .op(OP)?;
+    let mut names = Vec::new();
+    dirents::for_each::<Error>(&tree, |entry| {
+        names.extend(NameBuf::new(entry.name));
+        Ok(())
+    })?;
+    for child in &names {
+        match fs::unlink(tree.as_fd(), child.as_name()) {
+            Err(Errno::EISDIR | Errno::EPERM) => remove_tree(tree.as_fd(), child.as_name())?,
+            Err(Errno::EACCES) => {
+                fs::chmod(At::Name(dir, name), 0o700).op(OP)?;
+                remove_any(tree.as_fd(), child.as_name())?;
+            }
+            other => other.op(OP)?,
+        }
+    }
+    fs::rmdir(dir, name).op(OP)
+}

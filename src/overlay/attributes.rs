@@ -244,8 +244,9 @@ impl Overlay {
             }
         } else {
             if uid.is_some() || gid.is_some() || change.is_nothing() {
-                fs::chown(at, uid, gid).op("chown").in_layer(LayerRef::Upper)?;
+                // By the group that the file has had, and before it has another owner.
                 self.kill_priv(at, change.kill_priv)?;
+                fs::chown(at, uid, gid).op("chown").in_layer(LayerRef::Upper)?;
             }
             if let Some(perm) = change.perm {
                 fs::chmod(at, perm).op("chmod").in_layer(LayerRef::Upper)?;

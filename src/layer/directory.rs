@@ -424,3 +424,6 @@ impl From<Errno> for Error {
         Error::new("read directory", errno)
     }
 }
+
+#[cfg(test)]
+mod tests;

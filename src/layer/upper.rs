@@ -440,3 +440,6 @@ impl Upper {
         work::remove_tree(self.work(), name)
     }
 }
+
+#[cfg(test)]
+mod tests;

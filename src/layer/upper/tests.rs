@@ -1,0 +1,152 @@
+//! The upper and its work directory, without a union above.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::StatOverride;
+use crate::marker::MarkersRead;
+
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Place { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir(place.path("upper")).unwrap();
+        fs::create_dir(place.path("work")).unwrap();
+        place
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn open(&self, durability: Durability) -> Result<Upper> {
+        let rules = LayerRules { markers: MarkersRead::Both, oci: true, stat_override: StatOverride::Off };
+        let options = UpperOptions {
+            rules,
+            namespace: Some(Namespace::User),
+            whiteouts: Whiteouts::Auto,
+            durability,
+            index: Index::Off,
+        };
+        Upper::open(&UpperSpec { upper: self.path("upper"), work: self.path("work") }, options)
+    }
+
+    fn upper(&self) -> Upper {
+        self.open(Durability::SyncCopyUp).unwrap()
+    }
+
+    fn names(&self, path: &str) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.path(path))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn named(text: &str) -> Name<'_> {
+    Name::new(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn what_is_staged_is_published_by_a_rename_or_goes() {
+    let place = Place::new();
+    let upper = place.upper();
+    drop(upper.stage_file().unwrap());
+    let staged = upper.stage_directory().unwrap();
+    fs::write(place.path("work/work").join(staged.name().to_string()).join("inside"), "x").unwrap();
+    drop(staged);
+    assert_eq!(place.names("work/work"), [""; 0]);
+    upper
+        .stage_symlink(b"to")
+        .unwrap()
+        .publish(upper.layer.root(), named("l"), RenameFlag::NoReplace)
+        .unwrap();
+    assert_eq!(place.names("upper"), ["l"]);
+    let refused = upper.stage_file().unwrap().publish(upper.layer.root(), named("l"), RenameFlag::NoReplace);
+    assert_eq!(*refused.unwrap_err().kind(), Kind::Exists);
+    assert_eq!(place.names("work/work"), [""; 0]);
+}
+
+#[test]
+fn what_an_exchange_displaces_goes_with_its_content() {
+    let place = Place::new();
+    let upper = place.upper();
+    fs::create_dir(place.path("upper/d")).unwrap();
+    fs::write(place.path("upper/d/f"), "x").unwrap();
+    let staged = upper.stage_whiteout().unwrap();
+    let mut displaced =
+        staged.publish(upper.layer.root(), named("d"), RenameFlag::Exchange).unwrap().displaced.unwrap();
+    displaced.now_directory(true);
+    drop(displaced);
+    assert!(!fs::symlink_metadata(place.path("upper/d")).unwrap().is_dir());
+    // The one whiteout that others are links of is all that is left.
+    assert!(place.names("work/work").len() <= 1);
+}
+
+#[test]
+fn whiteouts_are_links_of_one_device() {
+    use std::os::unix::fs::MetadataExt;
+    let place = Place::new();
+    let upper = place.upper();
+    for name in ["a", "b", "c"] {
+        upper.write_whiteout(upper.layer.root(), named(name)).unwrap();
+    }
+    let inodes: Vec<u64> = ["a", "b", "c"]
+        .iter()
+        .map(|name| fs::symlink_metadata(place.path("upper").join(name)).unwrap().ino())
+        .collect();
+    assert!(inodes.iter().all(|ino| *ino == inodes[0]), "{inodes:?}");
+}
+
+#[test]
+fn work_is_cleared_and_nothing_else() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("work/work/left/deep")).unwrap();
+    fs::write(place.path("work/work/left/deep/f"), "x").unwrap();
+    fs::write(place.path("work/other"), "x").unwrap();
+    drop(place.upper());
+    assert_eq!(place.names("work/work"), [""; 0]);
+    assert_eq!(place.names("work"), ["other", "work"]);
+}
+
+#[test]
+fn a_second_mount_of_the_same_upper_or_work_is_refused() {
+    let place = Place::new();
+    let first = place.upper();
+    assert!(place.open(Durability::SyncCopyUp).is_err());
+    drop(first);
+    assert!(place.open(Durability::SyncCopyUp).is_ok());
+}
+
+#[test]
+fn a_volatile_mount_leaves_its_mark_and_the_next_is_refused() {
+    let place = Place::new();
+    drop(place.open(Durability::Volatile).unwrap());
+    assert!(place.path("work/work/incompat/volatile").is_dir());
+    assert!(place.open(Durability::SyncCopyUp).is_err());
+    assert!(place.path("work/work/incompat/volatile").is_dir());
+    fs::remove_dir_all(place.path("work/work/incompat")).unwrap();
+    assert!(place.open(Durability::SyncCopyUp).is_ok());
+}
+
+#[test]
+fn markers_are_written_in_the_namespace_and_removed() {
+    let place = Place::new();
+    let upper = place.upper();
+    fs::create_dir(place.path("upper/d")).unwrap();
+    let at = At::Name(upper.layer.root(), named("d"));
+    assert_eq!(upper.namespace(), Some(Namespace::User));
+    upper.mark_opaque(at).unwrap();
+    assert_eq!(xattr::get(at, b"user.overlay.opaque").unwrap(), b"y");
+    assert!(upper.write_marker(at, Marker::Redirect, b"/x").unwrap());
+    upper.remove_marker(at, Marker::Redirect).unwrap();
+    assert_eq!(xattr::get(at, b"user.overlay.redirect"), Err(Errno::ENODATA));
+}

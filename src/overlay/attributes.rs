@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Overlay;
 use super::address::Held;
 use super::copy_up::{Content, open_lower};
 use super::lookup::{directory, leaf};
 use super::node::{Body, DirNode, LeafData, LeafState, Node, Source};
+use super::ownership::LayerStat;
 use super::types::*;
-use super::{LayerStat, Overlay};
 use nix::errno::Errno;
 
 use crate::config::StatOverride;
@@ -24,29 +25,6 @@ use crate::sys::xattr::{self, SetMode};
 /// What directories prefer as the size of a read: callers of getdents64(2) take it as a hint for their buffer, and a
 /// large one saves requests.
 const DIRECTORY_BLKSIZE: u32 = 1 << 20;
-
-/// An owner, mode and type to give to an object.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Owner {
-    /// As the layer has ids.
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) perm: u32,
-    pub(super) kind: FileKind,
-    pub(super) rdev: Rdev,
-}
-
-impl Owner {
-    pub(super) fn of(stat: &Stat) -> Self {
-        Owner {
-            uid: stat.uid,
-            gid: stat.gid,
-            perm: stat.mode & 0o7777,
-            kind: FileKind::from_mode(stat.mode).unwrap_or(FileKind::Regular),
-            rdev: Rdev { major: stat.rdev_major, minor: stat.rdev_minor },
-        }
-    }
-}
 
 /// Does truncating to the size a file has move its times?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +194,7 @@ impl Overlay {
         if kept == perm || !stat.is_regular() {
             return Ok(());
         }
-        self.set_owner(upper, at, Owner { perm: kept, ..Owner::of(&stat) }, &stat)
+        self.set_owner(upper, at, LayerStat { perm: kept, ..LayerStat::of(&stat) }, &stat)
     }
 
     fn apply(&self, upper: &Upper, at: At<'_>, change: &AttrChange) -> Result<()> {
@@ -229,12 +207,12 @@ impl Overlay {
             let chowned = uid.is_some() || gid.is_some();
             if chowned || nothing || change.perm.is_some() {
                 let stat = upper.layer.stat(at)?;
-                let now = Owner::of(&stat);
+                let now = LayerStat::of(&stat);
                 let mut perm = now.perm;
                 if (nothing || (chowned && change.kill_priv != KillPriv::Keep)) && !stat.is_dir() {
                     perm = without_privilege(perm, true);
                 }
-                let owner = Owner {
+                let owner = LayerStat {
                     uid: uid.unwrap_or(now.uid),
                     gid: gid.unwrap_or(now.gid),
                     perm: change.perm.unwrap_or(perm),
@@ -267,8 +245,8 @@ impl Overlay {
 
     /// Gives an object of the upper its owner and mode: in the inode, or in a record where that is how they are kept.
     /// `inode` is what the object has now.
-    pub(super) fn set_owner(&self, upper: &Upper, at: At<'_>, owner: Owner, inode: &Stat) -> Result<()> {
-        let Owner { uid, gid, perm, kind, rdev } = owner;
+    pub(super) fn set_owner(&self, upper: &Upper, at: At<'_>, owner: LayerStat, inode: &Stat) -> Result<()> {
+        let LayerStat { uid, gid, perm, kind, .. } = owner;
         let Some(name) = override_xattr(upper.layer.rules.stat_override) else {
             // Changing the owner clears suid and sgid, so the mode comes after it.
             let changed = (uid != inode.uid || gid != inode.gid).then_some(());
@@ -280,7 +258,7 @@ impl Overlay {
             }
             return Ok(());
         };
-        let record = LayerStat { uid, gid, perm, kind, rdev }.record();
+        let record = owner.record();
         match xattr::set(at, name.to_bytes(), &record.encode(), SetMode::Any) {
             Ok(()) => {}
             // `user.` attributes exist on regular files and directories only; the inode itself is all there is.

@@ -13,11 +13,12 @@ use std::sync::atomic::Ordering;
 
 use super::Overlay;
 use super::address::Held;
-use super::attributes::{Owner, read_target};
+use super::attributes::read_target;
 use super::descriptors::Cell;
 use super::listing::Names;
 use super::lookup::{directory, leaf};
 use super::node::{DirNode, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart};
+use super::ownership::LayerStat;
 use super::types::{FileKind, Invalidation};
 use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -259,7 +260,7 @@ impl Overlay {
         };
         copy_xattrs(layer, from, at, rules)?;
         let inode = fs::stat(at).op("stat the copy")?;
-        self.set_owner(upper, at, Owner::of(stat), &inode)?;
+        self.set_owner(upper, at, LayerStat::of(stat), &inode)?;
         let time = |(sec, nsec)| Time::To(sec, nsec);
         fs::utimens(at, time(stat.atime), time(stat.mtime))
             .op("set the copy's times")

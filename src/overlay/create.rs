@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::acl;
-use super::attributes::Owner;
 use super::copy_up::{Content, UpperDir};
 use super::descriptors::Cell;
 use super::file::Opened;
@@ -13,6 +12,7 @@ use super::lookup::directory;
 use super::node::{
     Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart,
 };
+use super::ownership::LayerStat;
 use super::types::*;
 use super::{Overlay, lock};
 use crate::config::Acl;
@@ -402,7 +402,12 @@ impl Overlay {
     fn bequeath(&self, upper: &Upper, at: At<'_>, legacy: &Legacy, rdev: Rdev) -> Result<()> {
         let inode = fs::stat(at).op("stat the new object")?;
         let Legacy { uid, gid, perm, kind, access, default } = legacy;
-        self.set_owner(upper, at, Owner { uid: *uid, gid: *gid, perm: *perm, kind: *kind, rdev }, &inode)?;
+        self.set_owner(
+            upper,
+            at,
+            LayerStat { uid: *uid, gid: *gid, perm: *perm, kind: *kind, rdev },
+            &inode,
+        )?;
         for (name, value) in [(acl::ACCESS, access), (acl::DEFAULT, default)] {
             if let Some(value) = value {
                 xattr::set(at, name, value, SetMode::Any).op("inherit ACL").in_layer(upper.layer.id)?;

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::ThreadId;
 
 pub use file::Opened;
-pub use ownership::{LayerStat, OVERFLOW_ID, Ownership};
+pub use ownership::{OVERFLOW_ID, Ownership};
 pub use types::*;
 
 use crate::config::{Acl, Index, Xattrs};

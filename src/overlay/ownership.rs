@@ -9,6 +9,7 @@ use super::types::{FileKind, Rdev};
 use crate::config::{Behaviour, IdRange, Squash};
 use crate::error::Kind;
 use crate::marker::{RecordedType, StatRecord};
+use crate::sys::fs::Stat;
 
 /// What is shown for an id of no range (the kernel's `overflowuid` and `overflowgid` as they are by default).
 pub const OVERFLOW_ID: u32 = 65534;
@@ -104,39 +105,35 @@ impl IdMap {
     }
 }
 
-/// Owner, mode and type of an object, in the layer's ids.
+/// Owner, mode and type of an object, in the layer's ids: what an inode has, or a record says in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LayerStat {
+pub(super) struct LayerStat {
     /// Owner.
-    pub uid: u32,
+    pub(super) uid: u32,
     /// Group.
-    pub gid: u32,
+    pub(super) gid: u32,
     /// Permission bits with suid, sgid and sticky: 0..=0o7777.
-    pub perm: u32,
+    pub(super) perm: u32,
     /// Type.
-    pub kind: FileKind,
+    pub(super) kind: FileKind,
     /// Device number of a device, else 0.
-    pub rdev: Rdev,
+    pub(super) rdev: Rdev,
 }
 
 impl LayerStat {
-    /// What the inode says, with the record that was found on it in force.
-    ///
-    /// # Errors
-    /// [`Kind::Corrupt`] where the record makes a directory of something else or something else of a directory.
-    pub fn overridden(self, record: &StatRecord) -> Result<Self, Kind> {
-        let (kind, rdev) = match record.kind {
-            None => (self.kind, self.rdev),
-            Some(recorded) => from_recorded(recorded),
-        };
-        if (kind == FileKind::Directory) != (self.kind == FileKind::Directory) {
-            return Err(Kind::Corrupt(format!("override_stat says {kind:?} of a {:?}", self.kind)));
+    /// What a layer says of an object, its record in force.
+    pub(super) fn of(stat: &Stat) -> Self {
+        LayerStat {
+            uid: stat.uid,
+            gid: stat.gid,
+            perm: stat.mode & 0o7777,
+            kind: FileKind::from_mode(stat.mode).unwrap_or(FileKind::Regular),
+            rdev: Rdev { major: stat.rdev_major, minor: stat.rdev_minor },
         }
-        Ok(LayerStat { uid: record.uid, gid: record.gid, perm: record.perm, kind, rdev })
     }
 
     /// The record that says this of an object.
-    pub fn record(self) -> StatRecord {
+    pub(super) fn record(self) -> StatRecord {
         let Rdev { major, minor } = self.rdev;
         let kind = match self.kind {
             FileKind::Regular => RecordedType::Regular,
@@ -148,18 +145,6 @@ impl LayerStat {
             FileKind::BlockDevice => RecordedType::BlockDevice { major, minor },
         };
         StatRecord { uid: self.uid, gid: self.gid, perm: self.perm, kind: Some(kind) }
-    }
-}
-
-fn from_recorded(recorded: RecordedType) -> (FileKind, Rdev) {
-    match recorded {
-        RecordedType::Regular => (FileKind::Regular, Rdev::default()),
-        RecordedType::Directory => (FileKind::Directory, Rdev::default()),
-        RecordedType::Symlink => (FileKind::Symlink, Rdev::default()),
-        RecordedType::Fifo => (FileKind::Fifo, Rdev::default()),
-        RecordedType::Socket => (FileKind::Socket, Rdev::default()),
-        RecordedType::BlockDevice { major, minor } => (FileKind::BlockDevice, Rdev { major, minor }),
-        RecordedType::CharDevice { major, minor } => (FileKind::CharDevice, Rdev { major, minor }),
     }
 }
 

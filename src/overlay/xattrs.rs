@@ -200,8 +200,10 @@ impl Overlay {
         if perm & libc::S_ISGID == 0 {
             return Ok(());
         }
-        let owner =
-            super::attributes::Owner { perm: perm & !libc::S_ISGID, ..super::attributes::Owner::of(&stat) };
+        let owner = super::ownership::LayerStat {
+            perm: perm & !libc::S_ISGID,
+            ..super::ownership::LayerStat::of(&stat)
+        };
         self.set_owner(upper, held.at(), owner, &stat)
     }
 }

@@ -3,15 +3,25 @@
 use clap::CommandFactory;
 use clap_complete::Shell as Generator;
 
+use super::epilogue::{Epilogue, Example};
 use super::{Cli, Failure, terminal};
+
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example {
+            what: "bash",
+            command: "lamina completions bash > ~/.local/share/bash-completion/completions/lamina",
+        },
+        Example { what: "zsh, with ~/.zfunc in fpath", command: "lamina completions zsh > ~/.zfunc/_lamina" },
+        Example { what: "fish", command: "lamina completions fish > ~/.config/fish/completions/lamina.fish" },
+    ],
+    notes: &[],
+};
 
 /// `lamina completions`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  lamina completions bash > ~/.local/share/bash-completion/completions/lamina\n  \
-                  lamina completions zsh > ~/.zfunc/_lamina\n  \
-                  lamina completions fish > ~/.config/fish/completions/lamina.fish"
-)]
+#[command(after_help = EPILOGUE.help())]
 pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]

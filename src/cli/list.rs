@@ -4,12 +4,30 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::epilogue::{Epilogue, Example, Note};
 use super::{Failure, terminal};
 use crate::control::mounts::{self, Listed, State};
 use crate::control::{MountInfo, PathText};
 
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example { what: "what is mounted where, for a person", command: "lamina list" },
+        Example {
+            what: "the mount points of the mounts whose daemon has died, for a script",
+            command: r#"lamina list --json | jq -r '.[] | select(.state == "dead").mountpoint'"#,
+        },
+    ],
+    notes: &[Note {
+        heading: "States",
+        text: "live: it serves. dead: its daemon has ended; lamina umount clears it. closed: it is of another user, and \
+               cannot be asked. silent: it did not answer. foreign: it is of another program.",
+    }],
+};
+
 /// `lamina list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EPILOGUE.help())]
 pub struct ListArgs {
     /// Print JSON: an array with an object for each mount
     #[arg(long)]

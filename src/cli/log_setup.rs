@@ -18,8 +18,8 @@ pub struct LogArgs {
     pub log_level: Option<LevelFilter>,
     /// Append the log to FILE instead of writing it to stderr
     ///
-    /// A daemon has no terminal: without this option it logs only until it serves.
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Log")]
+    /// A daemon has no terminal: without this option it logs only until it serves, and what it warns of later is lost.
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Log")]
     pub log_file: Option<PathBuf>,
 }
 

@@ -20,8 +20,8 @@ pub const EPILOGUE: Epilogue = Epilogue {
     ],
     notes: &[Note {
         heading: "States",
-        text: "live: it serves. dead: its daemon has ended; lamina umount clears it. closed: it is of another user, and \
-               cannot be asked. silent: it did not answer. foreign: it is of another program.",
+        text: "live: it serves. dead: its daemon has ended; lamina umount clears it. closed: another user mounted it, and \
+               only they can ask it. silent: it did not answer.",
     }],
 };
 
@@ -59,7 +59,7 @@ pub fn run(args: &ListArgs) -> Result<(), Failure> {
         eprintln!("lamina: nothing is mounted");
         return Ok(());
     }
-    terminal::print(table(&listed).as_bytes())
+    terminal::print(table(&listed, terminal::width()).as_bytes())
 }
 
 fn entry(listed: &Listed) -> Entry<'_> {
@@ -80,9 +80,9 @@ fn entry(listed: &Listed) -> Entry<'_> {
     }
 }
 
-fn table(listed: &[Listed]) -> String {
+fn table(listed: &[Listed], width: Option<usize>) -> String {
     let head = ["MOUNT POINT", "STATE", "PID", "LAYERS", "UPPER", "TRANSPORT"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut rows = Vec::new();
     let mut notes = String::new();
     for Listed { mount, state } in listed {
         let place = terminal::shown(&mount.mountpoint);
@@ -120,7 +120,7 @@ fn table(listed: &[Listed]) -> String {
             State::Foreign => without_info("foreign"),
         });
     }
-    let mut text = terminal::columns(&rows);
+    let mut text = terminal::table(&head, &rows, width);
     if !notes.is_empty() {
         text.push_str(&notes);
         text.push('\n');
@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_table_says_how_each_mount_is() {
-        let text = table(&[listed("/a", live()), listed("/b c", State::Dead), listed("/d", State::Closed)]);
+        let text =
+            table(&[listed("/a", live()), listed("/b c", State::Dead), listed("/d", State::Closed)], None);
         assert_eq!(
             text,
             "MOUNT POINT  STATE   PID  LAYERS  UPPER  TRANSPORT\n\

@@ -45,6 +45,48 @@ on; as an ordinary user only you may use it, and they are off.
 
 An option that cannot be honoured is an error.";
 
+/// What completions offer after `-o`: the options of the help above; one that ends in `=` wants a value.
+pub const OPTION_WORDS: &[&str] = &[
+    "ro",
+    "redirect_dir=on",
+    "redirect_dir=follow",
+    "redirect_dir=nofollow",
+    "redirect_dir=off",
+    "index=on",
+    "index=off",
+    "xino=on",
+    "xino=auto",
+    "xino=off",
+    "userxattr",
+    "volatile",
+    "fsync=0",
+    "fsync=1",
+    "whiteouts=auto",
+    "whiteouts=kernel",
+    "timeout=",
+    "noacl",
+    "noxattrs=1",
+    "uidmapping=",
+    "gidmapping=",
+    "squash_to_root",
+    "squash_to_uid=",
+    "squash_to_gid=",
+    "xattr_permissions=0",
+    "xattr_permissions=1",
+    "xattr_permissions=2",
+    "static_nlink",
+    "ino32_t",
+    "nonempty",
+    "allow_other",
+    "allow_root",
+    "nosuid",
+    "nodev",
+    "noexec",
+    "noatime",
+    "fsname=",
+    "max_threads=",
+];
+
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
     examples: &[
@@ -129,6 +171,28 @@ fn refuse_stack_options(options: &Options) -> Result<(), Failure> {
             Err(Failure::usage(format!("option '{option}' does not belong on lamina mount")).hint(format!(
                 "use {instead}; or, without the word mount: lamina -o lowerdir=...,upperdir=...,workdir=... MOUNTPOINT"
             )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_completions_offer_is_honoured_and_in_the_help() {
+        for word in OPTION_WORDS {
+            let value = match *word {
+                "uidmapping=" | "gidmapping=" => "0:1000:1",
+                word if word.ends_with('=') => "1",
+                _ => "",
+            };
+            let mut options = Options::default();
+            options.parse(format!("{word}{value}").as_bytes()).unwrap();
+            assert_eq!(options.unhonoured, [], "{word}");
+            assert_ne!(options, Options::default(), "{word}");
+            let name = word.split('=').next().unwrap_or(word);
+            assert!(OPTIONS.contains(name), "{name}");
         }
     }
 }

@@ -51,7 +51,37 @@ fn completions_know_the_commands() {
             assert!(script.out.contains(word), "{word} is missing for {shell}");
         }
     }
+    let list = "complete -c lamina -n \"__fish_lamina_using_subcommand list\" -f\n";
+    assert!(run(&["completions", "fish"]).out.contains(list));
     run(&["completions", "tcsh"]).fails_with(2, &["tcsh", "bash"]);
+}
+
+#[test]
+fn completions_know_the_words_of_each_command() {
+    let script = |shell| run(&["completions", shell]).out;
+    let bash = script("bash");
+    for words in ["bash zsh fish", "mount umount list completions man", "redirect_dir=on"] {
+        assert!(bash.contains(words), "{words}: {bash}");
+    }
+    let zsh = script("zsh");
+    for words in [
+        ":(mount umount list completions man)",
+        "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
+        ":OPT,OPT:(ro redirect_dir=on",
+    ] {
+        assert!(zsh.contains(words), "{words}: {zsh}");
+    }
+    let fish = script("fish");
+    for (command, words) in [
+        ("completions", "bash zsh fish"),
+        ("man", "mount umount list completions man"),
+        ("umount", "(__fish_complete_directories)"),
+        ("unmount", "(__fish_complete_directories)"),
+        ("mount", "(__fish_complete_directories)"),
+    ] {
+        let line = format!("__fish_lamina_using_subcommand {command}\" -f -a \"{words}\"");
+        assert!(fish.contains(&line), "{line}: {fish}");
+    }
 }
 
 #[test]

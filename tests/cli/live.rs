@@ -349,7 +349,20 @@ fn a_log_file_outlives_the_terminal() {
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     wait_for(|| !process_runs(pid));
     let log = fs::read_to_string(place.path("log")).unwrap();
-    assert!(log.contains(&format!("{pid} INFO SIGTERM: unmounting")), "{log}");
+    let line =
+        log.lines().find(|line| line.ends_with(": SIGTERM: unmounting")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(&format!(" {pid} INFO lamina::")), "{line}");
+}
+
+#[test]
+fn the_debug_log_is_laminas_own() {
+    let place = Place::new();
+    for (level, has_capabilities) in [("debug", false), ("trace", true)] {
+        let mount = place.run(&["--log-level", level, "--log-file", level, "mount", "top", "base", "mnt"]);
+        drop(mounted(&place, &mount));
+        let log = fs::read_to_string(place.path(level)).unwrap();
+        assert_eq!(log.contains("capability"), has_capabilities, "{level}: {log}");
+    }
 }
 
 #[test]

@@ -40,10 +40,10 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
     let busy = if args.lazy { Busy::Detach } else { Busy::Refuse };
     let mut last = Ok(());
     for mountpoint in &args.mountpoints {
-        if let Err(failure) = one(mountpoint, busy) {
-            if let Err(earlier) = std::mem::replace(&mut last, Err(failure)) {
-                eprintln!("{earlier}");
-            }
+        if let Err(failure) = one(mountpoint, busy)
+            && let Err(earlier) = std::mem::replace(&mut last, Err(failure))
+        {
+            eprintln!("{earlier}");
         }
     }
     last

@@ -68,10 +68,11 @@ fn columns(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The first cell of each row on a line of its own, and the others below it, each after its head.
+/// The first cell of each row on a line of its own, and the others below it, each after its head. What is not known
+/// (`-`) is left out.
 fn blocks(head: &[&str], rows: &[Vec<String>]) -> String {
     let block = |row: &Vec<String>| {
-        let mut lines = row.iter().zip(head);
+        let mut lines = row.iter().zip(head).filter(|(cell, _)| *cell != "-");
         let title = lines.next().map(|(cell, _)| cell.clone()).unwrap_or_default();
         let fields: Vec<Vec<String>> =
             lines.map(|(cell, head)| vec![format!("  {}", head.to_lowercase()), cell.clone()]).collect();
@@ -105,7 +106,7 @@ mod tests {
         let columns = "MOUNT POINT  STATE  UPPER\n/a           live   /up\n/b           dead   -\n";
         assert_eq!(table(&head, &rows, None), columns);
         assert_eq!(table(&head, &rows, Some(25)), columns);
-        let blocks = "/a\n  state  live\n  upper  /up\n\n/b\n  state  dead\n  upper  -\n";
+        let blocks = "/a\n  state  live\n  upper  /up\n\n/b\n  state  dead\n";
         assert_eq!(table(&head, &rows, Some(24)), blocks);
     }
 

@@ -35,5 +35,59 @@ usage_error() {
     exit 2
 }
 
-# help_from FILE: prints a script's own head comment, from its second line to the first line that is no comment.
-help_from() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' "$1"; }
+# help_from FILE: prints a script's own head comment, from its second line to the first line that is no comment, filled
+# to 80 columns. An indented line, `  --flag    what it does` or `  1. what happens`, goes on below its second column.
+help_from() {
+    awk '
+        function flush() {
+            if (text != "") fill(text)
+            text = ""
+        }
+        function fill(text,    words, count, i, line, width) {
+            count = split(text, words, " ")
+            line = first
+            width = length(first)
+            for (i = 1; i <= count; i++) {
+                if (i > 1 && width + 1 + length(words[i]) > 80) {
+                    print line
+                    line = sprintf("%" hang "s", "")
+                    width = hang
+                } else if (i > 1) {
+                    line = line " "
+                    width++
+                }
+                line = line words[i]
+                width += length(words[i])
+            }
+            print line
+        }
+        NR == 1 { next }
+        !/^#/ { exit }
+        {
+            sub(/^# ?/, "")
+            match($0, /^ */)
+            indent = RLENGTH
+            if ($0 == "") { flush(); print ""; next }
+            if (text != "" && (lead == 0 ? indent == 0 : indent > lead)) {
+                text = text " " $0
+            } else {
+                flush()
+                first = substr($0, 1, indent)
+                lead = hang = indent
+                text = substr($0, indent + 1)
+                if (indent > 0 && (match(text, /^[0-9]+\. /) || match(text, /[^ ]   */))) {
+                    first = first substr(text, 1, RSTART + RLENGTH - 1)
+                    hang = length(first)
+                    text = substr(text, RSTART + RLENGTH)
+                }
+            }
+            if (/:$/) flush()
+        }
+        END { flush() }
+    ' "$1"
+}
+
+# cargo_build ARGUMENTS: builds, and shows the progress where someone may be watching.
+cargo_build() {
+    if [[ -t 2 ]]; then cargo build "$@"; else cargo build --quiet "$@"; fi
+}

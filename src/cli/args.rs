@@ -2,10 +2,12 @@
 
 use clap::builder::styling::{AnsiColor, Styles};
 
+use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{completions, list, man, mount, umount};
 
-const STYLES: Styles = Styles::styled()
+/// The colours of the help.
+pub const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
@@ -15,30 +17,43 @@ const LONG_ABOUT: &str = "\
 Mount a stack of directories as one tree: read-only layers, and a writable directory on top of them that takes all \
 changes. It behaves like the kernel's overlayfs, in user space and without root.";
 
-const EXAMPLES: &str = "\
-Examples:
-  lamina mount app python base /mnt                   three layers, app on top, read-only
-  lamina mount app base /mnt --upper changes          the same, and changes are kept in ./changes
-  lamina mount overlay:app:python:base /mnt -o ro     layers in one word, as lowerdir= takes them
-  lamina list
-  lamina umount /mnt
+/// The exit codes, for every man page and the program's help.
+pub const EXIT_STATUS: Note =
+    Note { heading: "Exit status", text: "0 done, 1 it could not be done, 2 the command line is wrong." };
 
-The command line of mount(8), fuse-overlayfs and podman's mount_program works too:
-  lamina -o lowerdir=app:base,upperdir=changes,workdir=work /mnt
-
-Exit status: 0 done, 1 it could not be done, 2 the command line is wrong.";
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example { what: "three layers, app on top, read-only", command: "lamina mount app python base /mnt" },
+        Example {
+            what: "the same of two, and changes are kept in ./changes",
+            command: "lamina mount app base /mnt --upper changes",
+        },
+        Example {
+            what: "layers in one word, as lowerdir= takes them",
+            command: "lamina mount overlay:app:python:base /mnt -o ro",
+        },
+        Example { what: "what is mounted, and the end of it", command: "lamina list; lamina umount /mnt" },
+        Example {
+            what: "the command line of mount(8), fuse-overlayfs and podman's mount_program",
+            command: "lamina -o lowerdir=app:base,upperdir=changes,workdir=work /mnt",
+        },
+    ],
+    notes: &[EXIT_STATUS],
+};
 
 /// `lamina`.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "lamina",
+    bin_name = "lamina", // also where a link of another name is called
     version,
     long_version = super::VERSION_TEXT,
     about = "Mount a stack of directories as one tree, without root",
     long_about = LONG_ABOUT,
-    after_help = EXAMPLES,
+    after_help = EPILOGUE.help(),
     styles = STYLES,
-    max_term_width = 100,
+    max_term_width = 80,
     arg_required_else_help = true
 )]
 pub struct Cli {
@@ -55,16 +70,25 @@ pub struct Cli {
 pub enum Command {
     /// Mount layers as one tree
     ///
-    /// The first SOURCE is the top layer, the last one the base.
+    /// The first SOURCE is the top layer, the last one the base. A name shows what the highest layer that has it holds;
+    /// directories of the same name are merged. The layers are never changed.
     Mount(mount::MountArgs),
     /// Unmount, also after the daemon has died
+    ///
+    /// It returns when the daemon that served the mount has ended, so that the upper is complete and can be used again.
     #[command(visible_alias = "unmount")]
     Umount(umount::UmountArgs),
     /// Show what is mounted
+    ///
+    /// Every mount of lamina in this mount namespace, those of other users and those whose daemon has died among them.
     List(list::ListArgs),
     /// Print completions for a shell
+    ///
+    /// Write them to where the shell looks for them, and start a new shell.
     Completions(completions::CompletionsArgs),
     /// Print a man page
+    ///
+    /// The page is printed as roff, for man(1) to show or to be installed.
     Man(man::ManArgs),
 }
 

@@ -29,27 +29,35 @@ pub enum Caller {
 }
 
 const HELP: &str = "\
-Mount a stack of directories as one tree: the command line of mount(8) and fuse-overlayfs
+Mount a stack of directories as one tree: the command line of mount(8) and
+fuse-overlayfs
 
 Usage: lamina [-f] [--debug] -o OPT,OPT MOUNTPOINT
        lamina SOURCE MOUNTPOINT -o OPT,OPT
        mount -t fuse.lamina SOURCE MOUNTPOINT -o OPT,OPT
 
 Options:
-  -o lowerdir=TOP:...:BASE   the layers; \\: is a colon in a path, \\, a comma, ::DIR a data-only layer
-  -o upperdir=DIR            where changes are kept; without it the mount is read-only
-  -o workdir=DIR             on the upper's file system [default: .UPPER.lamina-work beside the upper]
-  -o ...                     further options of overlayfs, fuse-overlayfs and mount(8)
-  -f                         stay in the foreground (from mount(8): only check)
-  -s                         serve with one thread (from mount(8): nothing)
-  -d, --debug                log everything that happens
-  -r, -w                     the options ro and rw
-  -n, -v, -t TYPE            taken from mount(8), without effect
-  -h, --help                 print this
-  -V, --version              print the version
+  -o lowerdir=TOP:...:BASE  The layers; \\: is a colon in a path, \\, a comma,
+                            and ::DIR a data-only layer
+  -o upperdir=DIR           Where changes are kept; without it the mount is
+                            read-only
+  -o workdir=DIR            On the file system of the upper [default:
+                            .UPPER.lamina-work beside the upper]
+  -o OPT,OPT                Further options of overlayfs, fuse-overlayfs and
+                            mount(8)
+  -f                        Stay in the foreground (from mount(8): only check)
+  -s                        Serve with one thread (from mount(8): nothing)
+  -d, --debug               Log everything that happens
+  -r, -w                    The options ro and rw
+  -n, -v, -t TYPE           Taken from mount(8), without effect
+  -h, --help                Print help
+  -V, --version             Print version
 
-Without lowerdir=, SOURCE is a directory, or overlay:TOP:...:BASE. Options that cannot be honoured are named in a
-warning, and ignored. More: lamina --help, lamina mount --help
+Without lowerdir=, SOURCE is a directory, or overlay:TOP:...:BASE.
+
+Options that cannot be honoured are named in a warning, and ignored.
+
+More: lamina --help, lamina mount --help
 ";
 
 /// Is this the compatible command line? Decided by the program's name, a first `-o`, or `SOURCE MOUNTPOINT -...`.

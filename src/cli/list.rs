@@ -4,12 +4,30 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::epilogue::{Epilogue, Example, Note};
 use super::{Failure, terminal};
 use crate::control::mounts::{self, Listed, State};
 use crate::control::{MountInfo, PathText};
 
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example { what: "what is mounted where, for a person", command: "lamina list" },
+        Example {
+            what: "the mount points of the mounts whose daemon has died, for a script",
+            command: r#"lamina list --json | jq -r '.[] | select(.state == "dead").mountpoint'"#,
+        },
+    ],
+    notes: &[Note {
+        heading: "States",
+        text: "live: it serves. dead: its daemon has ended; lamina umount clears it. closed: another user mounted it, and \
+               only they can ask it. silent: it did not answer.",
+    }],
+};
+
 /// `lamina list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EPILOGUE.help())]
 pub struct ListArgs {
     /// Print JSON: an array with an object for each mount
     #[arg(long)]
@@ -41,7 +59,7 @@ pub fn run(args: &ListArgs) -> Result<(), Failure> {
         eprintln!("lamina: nothing is mounted");
         return Ok(());
     }
-    terminal::print(table(&listed).as_bytes())
+    terminal::print(table(&listed, terminal::width()).as_bytes())
 }
 
 fn entry(listed: &Listed) -> Entry<'_> {
@@ -62,9 +80,9 @@ fn entry(listed: &Listed) -> Entry<'_> {
     }
 }
 
-fn table(listed: &[Listed]) -> String {
+fn table(listed: &[Listed], width: Option<usize>) -> String {
     let head = ["MOUNT POINT", "STATE", "PID", "LAYERS", "UPPER", "TRANSPORT"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut rows = Vec::new();
     let mut notes = String::new();
     for Listed { mount, state } in listed {
         let place = terminal::shown(&mount.mountpoint);
@@ -102,7 +120,7 @@ fn table(listed: &[Listed]) -> String {
             State::Foreign => without_info("foreign"),
         });
     }
-    let mut text = terminal::columns(&rows);
+    let mut text = terminal::table(&head, &rows, width);
     if !notes.is_empty() {
         text.push_str(&notes);
         text.push('\n');
@@ -134,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_table_says_how_each_mount_is() {
-        let text = table(&[listed("/a", live()), listed("/b c", State::Dead), listed("/d", State::Closed)]);
+        let text =
+            table(&[listed("/a", live()), listed("/b c", State::Dead), listed("/d", State::Closed)], None);
         assert_eq!(
             text,
             "MOUNT POINT  STATE   PID  LAYERS  UPPER  TRANSPORT\n\

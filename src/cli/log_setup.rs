@@ -18,8 +18,8 @@ pub struct LogArgs {
     pub log_level: Option<LevelFilter>,
     /// Append the log to FILE instead of writing it to stderr
     ///
-    /// A daemon has no terminal: without this option it logs only until it serves.
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Log")]
+    /// A daemon has no terminal: without this option it logs only until it serves, and what it warns of later is lost.
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Log")]
     pub log_file: Option<PathBuf>,
 }
 
@@ -41,6 +41,10 @@ impl LogArgs {
         let mut builder = Builder::from_env(Env::default().default_filter_or("warn"));
         if let Some(level) = self.log_level {
             builder.filter_level(level);
+            // It tells one by one what the kernel offers and nobody asked for: dozens of lines about nothing.
+            if level < LevelFilter::Trace {
+                builder.filter_module("fuser", level.min(LevelFilter::Info));
+            }
         }
         match &self.log_file {
             Some(path) => {
@@ -50,7 +54,7 @@ impl LogArgs {
                 })?;
                 builder.target(Target::Pipe(Box::new(file))).format(|out, record| {
                     let (time, pid) = (out.timestamp_millis(), std::process::id());
-                    writeln!(out, "{time} {pid} {} {}", record.level(), record.args())
+                    writeln!(out, "{time} {pid} {} {}: {}", record.level(), record.target(), record.args())
                 });
             }
             None => {

@@ -1,37 +1,162 @@
 //! `lamina man`.
 
-use clap::CommandFactory;
+use std::io::{self, Write};
 
-use super::{Cli, Failure, terminal};
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::epilogue::{Epilogue, Example};
+use super::{Cli, Failure, args, completions, list, mount, terminal, umount};
+
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example { what: "read the page of lamina mount", command: "lamina man mount | man -l -" },
+        Example {
+            what: "install it",
+            command: "lamina man mount > /usr/local/share/man/man1/lamina-mount.1",
+        },
+    ],
+    notes: &[],
+};
 
 /// `lamina man`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  lamina man | man -l -\n  lamina man mount > /usr/share/man/man1/lamina-mount.1"
-)]
+#[command(after_help = EPILOGUE.help())]
 pub struct ManArgs {
     /// The command whose page is printed; without it, the page of lamina itself
-    pub command: Option<String>,
+    #[arg(value_enum, value_name = "COMMAND")]
+    pub page: Option<Page>,
+}
+
+/// The commands that have a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)] // the names say it
+pub enum Page {
+    Mount,
+    Umount,
+    List,
+    Completions,
+    Man,
+}
+
+impl Page {
+    fn name(self) -> &'static str {
+        match self {
+            Page::Mount => "mount",
+            Page::Umount => "umount",
+            Page::List => "list",
+            Page::Completions => "completions",
+            Page::Man => "man",
+        }
+    }
+
+    fn epilogue(self) -> Epilogue {
+        match self {
+            Page::Mount => mount::EPILOGUE,
+            Page::Umount => umount::EPILOGUE,
+            Page::List => list::EPILOGUE,
+            Page::Completions => completions::EPILOGUE,
+            Page::Man => EPILOGUE,
+        }
+    }
 }
 
 /// Prints the page.
 pub fn run(args: &ManArgs) -> Result<(), Failure> {
-    let mut root = Cli::command();
+    let text =
+        render(args.page).map_err(|error| Failure::trouble(format!("the page cannot be made: {error}")))?;
+    terminal::print(&text)
+}
+
+fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
+    let mut root = Cli::command().disable_help_subcommand(true).subcommand_help_heading("COMMANDS");
     root.build();
-    let page = match &args.command {
-        None => root,
-        Some(name) => {
-            let names: Vec<&str> = root.get_subcommands().map(clap::Command::get_name).collect();
-            let unknown = || {
-                Failure::usage(format!("there is no command '{name}'"))
-                    .hint(format!("give one of {}", names.join(", ")))
-            };
-            root.find_subcommand(name).ok_or_else(unknown)?.clone()
+    let (command, epilogue, related) = match page {
+        None => {
+            let pages: Vec<String> =
+                root.get_subcommands().map(|command| format!("lamina-{}", command.get_name())).collect();
+            (root, args::EPILOGUE, pages)
         }
+        Some(page) => match root.find_subcommand(page.name()) {
+            Some(command) => (command.clone(), page.epilogue(), vec!["lamina".to_owned()]),
+            None => return Err(io::Error::other(format!("there is no command '{}'", page.name()))),
+        },
     };
     let mut text = Vec::new();
-    clap_mangen::Man::new(page)
-        .render(&mut text)
-        .map_err(|error| Failure::trouble(format!("the page cannot be made: {error}")))?;
-    terminal::print(&text)
+    let mut command = command.mut_arg("help", |arg| arg.help("Print the help.").long_help(None));
+    let usage = command.render_usage().to_string();
+    let name = command.get_bin_name().unwrap_or("lamina").to_owned();
+    let display_name = command.get_display_name().unwrap_or("lamina").to_uppercase();
+    let description = description(&command);
+    if page.is_none() {
+        command = command.mut_arg("version", |arg| arg.help("Print the version.").long_help(None));
+    }
+    let has_commands = command.has_subcommands();
+    let man = Man::new(command);
+    // Written here: the generator leaves an empty date out, and what follows takes its place.
+    let version = env!("CARGO_PKG_VERSION");
+    writeln!(text, ".TH {display_name} 1 \"\" \"lamina {version}\" \"User Commands\"")?;
+    man.render_name_section(&mut text)?;
+
+    let mut head = Roff::default();
+    head.control("SH", ["SYNOPSIS"]);
+    let usage = usage.trim_start_matches("Usage:").trim();
+    let (name, rest) = usage.strip_prefix(&name).map_or(("", usage), |rest| (name.as_str(), rest));
+    head.text([bold(name), roman(rest.replace(['<', '>'], ""))]);
+    if page.is_none() {
+        head.control("br", []);
+        head.text([bold("lamina -o"), roman(" OPT,OPT MOUNTPOINT")]);
+    }
+    head.control("SH", ["DESCRIPTION"]);
+    for paragraph in description.split("\n\n") {
+        head.control("PP", []);
+        head.text([roman(paragraph)]);
+    }
+    head.to_writer(&mut text)?;
+
+    if has_commands {
+        man.render_subcommands_section(&mut text)?;
+    }
+    man.render_options_section(&mut text)?;
+
+    let mut tail = Roff::default();
+    epilogue.roff(&mut tail);
+    if page.is_some() {
+        Epilogue { examples: &[], notes: &[args::EXIT_STATUS] }.roff(&mut tail);
+    }
+    tail.control("SH", ["SEE ALSO"]);
+    let others = ["mount(8)", "umount(8)", "fusermount3(1)", "mount.fuse3(8)"].map(str::to_owned);
+    let related: Vec<String> = related.into_iter().map(|name| format!("{name}(1)")).chain(others).collect();
+    tail.text([roman(related.join(", "))]);
+    tail.to_writer(&mut text)?;
+    Ok(text)
+}
+
+/// The long description, without a first paragraph that the section NAME has said.
+fn description(command: &Command) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let long = command.get_long_about().map_or_else(|| about.clone(), ToString::to_string);
+    long.strip_prefix(&about).map(str::trim_start).filter(|rest| !rest.is_empty()).unwrap_or(&long).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn every_command_has_a_page() {
+        let mut pages: Vec<&str> = Page::value_variants().iter().map(|page| page.name()).collect();
+        let root = Cli::command();
+        let mut commands: Vec<&str> = root.get_subcommands().map(Command::get_name).collect();
+        pages.sort_unstable();
+        commands.sort_unstable();
+        assert_eq!(pages, commands);
+        for page in Page::value_variants() {
+            let value = page.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), page.name());
+        }
+    }
 }

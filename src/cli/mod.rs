@@ -3,6 +3,7 @@
 mod args;
 mod compat;
 mod completions;
+mod epilogue;
 mod failure;
 mod list;
 mod log_setup;

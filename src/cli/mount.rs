@@ -4,7 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use clap::ValueHint;
+
 use super::Failure;
+use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::options::{Form, Options};
 use super::start::{self, Process, Request};
@@ -42,30 +45,87 @@ on; as an ordinary user only you may use it, and they are off.
 
 An option that cannot be honoured is an error.";
 
-const EXAMPLES: &str = "\
-Examples:
-  lamina mount base /mnt                            look at one layer
-  lamina mount app base /mnt --upper changes        write, and find what was written in ./changes
-  lamina mount app base /mnt --upper changes -o volatile,noatime
-  unshare -Urm sh -c 'lamina mount app base /mnt && exec sh'
+/// What completions offer after `-o`: the options of the help above; one that ends in `=` wants a value.
+pub const OPTION_WORDS: &[&str] = &[
+    "ro",
+    "redirect_dir=on",
+    "redirect_dir=follow",
+    "redirect_dir=nofollow",
+    "redirect_dir=off",
+    "index=on",
+    "index=off",
+    "xino=on",
+    "xino=auto",
+    "xino=off",
+    "userxattr",
+    "volatile",
+    "fsync=0",
+    "fsync=1",
+    "whiteouts=auto",
+    "whiteouts=kernel",
+    "timeout=",
+    "noacl",
+    "noxattrs=1",
+    "uidmapping=",
+    "gidmapping=",
+    "squash_to_root",
+    "squash_to_uid=",
+    "squash_to_gid=",
+    "xattr_permissions=0",
+    "xattr_permissions=1",
+    "xattr_permissions=2",
+    "static_nlink",
+    "ino32_t",
+    "nonempty",
+    "allow_other",
+    "allow_root",
+    "nosuid",
+    "nodev",
+    "noexec",
+    "noatime",
+    "fsname=",
+    "max_threads=",
+];
 
-The command returns when the mount serves requests; lamina umount ends it.";
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example { what: "look at one layer", command: "lamina mount base /mnt" },
+        Example {
+            what: "write, and find what was written in ./changes",
+            command: "lamina mount app base /mnt --upper changes",
+        },
+        Example {
+            what: "the same, without waiting for the disk",
+            command: "lamina mount app base /mnt --upper changes -o volatile,noatime",
+        },
+        Example {
+            what: "in a namespace of one's own, and unmounted before it is left",
+            command: "unshare -Urm sh -c 'lamina mount app mnt && sh; lamina umount mnt'",
+        },
+    ],
+    notes: &[Note {
+        heading: "The daemon",
+        text: "The command returns when the mount serves requests; a daemon goes on to serve it until lamina umount. The \
+               daemon has no terminal: what it warns of from then on (a corrupt marker in a layer, say) is kept only with --log-file.",
+    }],
+};
 
 /// `lamina mount`.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "lamina mount [OPTIONS] SOURCE... MOUNTPOINT",
-    after_help = EXAMPLES
+    after_help = EPILOGUE.help()
 )]
 pub struct MountArgs {
-    #[arg(value_name = "SOURCE", required = true, num_args = 1.., help = "A layer, or several; the first is the top", long_help = SOURCES)]
+    #[arg(value_name = "SOURCE", required = true, num_args = 1.., value_hint = ValueHint::DirPath, help = "A layer, or several; the first is the top", long_help = SOURCES)]
     sources: Vec<OsString>,
     /// Where the tree appears: an empty directory
-    #[arg(value_name = "MOUNTPOINT", required = true)]
+    #[arg(value_name = "MOUNTPOINT", required = true, value_hint = ValueHint::DirPath)]
     mountpoint: PathBuf,
-    #[arg(short, long, value_name = "DIR", help = "Keep changes in DIR; without it, the mount is read-only", long_help = UPPER)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, help = "Keep changes in DIR; without it, the mount is read-only", long_help = UPPER)]
     upper: Option<PathBuf>,
-    #[arg(short, long, value_name = "DIR", requires = "upper", help = "Make new files in DIR before they move into the upper [default: .UPPER.lamina-work beside the upper]", long_help = WORK)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "upper", help = "Make new files in DIR before they move into the upper [default: .UPPER.lamina-work beside the upper]", long_help = WORK)]
     work: Option<PathBuf>,
     #[arg(short, value_name = "OPT,OPT", help = "Mount options, separated by commas", long_help = OPTIONS)]
     options: Vec<OsString>,
@@ -111,6 +171,28 @@ fn refuse_stack_options(options: &Options) -> Result<(), Failure> {
             Err(Failure::usage(format!("option '{option}' does not belong on lamina mount")).hint(format!(
                 "use {instead}; or, without the word mount: lamina -o lowerdir=...,upperdir=...,workdir=... MOUNTPOINT"
             )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_completions_offer_is_honoured_and_in_the_help() {
+        for word in OPTION_WORDS {
+            let value = match *word {
+                "uidmapping=" | "gidmapping=" => "0:1000:1",
+                word if word.ends_with('=') => "1",
+                _ => "",
+            };
+            let mut options = Options::default();
+            options.parse(format!("{word}{value}").as_bytes()).unwrap();
+            assert_eq!(options.unhonoured, [], "{word}");
+            assert_ne!(options, Options::default(), "{word}");
+            let name = word.split('=').next().unwrap_or(word);
+            assert!(OPTIONS.contains(name), "{name}");
         }
     }
 }

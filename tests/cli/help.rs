@@ -1,6 +1,6 @@
 //! Help, version, completions, man pages.
 
-use crate::run::{command, outcome, run};
+use crate::run::{command, lamina, outcome, run};
 
 #[test]
 fn help_shows_the_commands_and_examples() {
@@ -51,7 +51,37 @@ fn completions_know_the_commands() {
             assert!(script.out.contains(word), "{word} is missing for {shell}");
         }
     }
+    let list = "complete -c lamina -n \"__fish_lamina_using_subcommand list\" -f\n";
+    assert!(run(&["completions", "fish"]).out.contains(list));
     run(&["completions", "tcsh"]).fails_with(2, &["tcsh", "bash"]);
+}
+
+#[test]
+fn completions_know_the_words_of_each_command() {
+    let script = |shell| run(&["completions", shell]).out;
+    let bash = script("bash");
+    for words in ["bash zsh fish", "mount umount list completions man", "redirect_dir=on"] {
+        assert!(bash.contains(words), "{words}: {bash}");
+    }
+    let zsh = script("zsh");
+    for words in [
+        ":(mount umount list completions man)",
+        "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
+        ":OPT,OPT:(ro redirect_dir=on",
+    ] {
+        assert!(zsh.contains(words), "{words}: {zsh}");
+    }
+    let fish = script("fish");
+    for (command, words) in [
+        ("completions", "bash zsh fish"),
+        ("man", "mount umount list completions man"),
+        ("umount", "(__fish_complete_directories)"),
+        ("unmount", "(__fish_complete_directories)"),
+        ("mount", "(__fish_complete_directories)"),
+    ] {
+        let line = format!("__fish_lamina_using_subcommand {command}\" -f -a \"{words}\"");
+        assert!(fish.contains(&line), "{line}: {fish}");
+    }
 }
 
 #[test]
@@ -64,12 +94,74 @@ fn bash_takes_the_completions() {
 }
 
 #[test]
-fn man_pages_are_roff() {
-    for args in [&["man"][..], &["man", "mount"], &["man", "umount"], &["man", "list"]] {
+fn help_fits_on_80_columns() {
+    let compatible = outcome(lamina().args(["-o", "ro", "--help"]));
+    let mut helps = vec![("-o ro".to_owned(), compatible.out)];
+    for command in [&[][..], &["mount"], &["umount"], &["list"], &["completions"], &["man"]] {
+        for flag in ["-h", "--help"] {
+            let help = outcome(lamina().args(command).arg(flag).env("COLUMNS", "80"));
+            help.succeeds();
+            helps.push((command.join(" "), help.out));
+        }
+    }
+    for (command, help) in helps {
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{command}: {line}");
+        }
+    }
+}
+
+#[test]
+fn an_example_has_its_line_to_itself() {
+    for command in [&[][..], &["mount"], &["umount"], &["list"], &["completions"], &["man"]] {
+        let help = run(&[command, &["--help"]].concat()).out;
+        let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{command:?}: {help}"));
+        let lines: Vec<&str> = examples.lines().take_while(|line| !line.is_empty()).collect();
+        assert!(lines.len().is_multiple_of(2), "{command:?}: {lines:?}");
+        for (number, line) in lines.into_iter().enumerate() {
+            assert_eq!(line.starts_with("  # "), number % 2 == 0, "{command:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_programs_name_in_help_is_not_the_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("L");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lamina"), &link).unwrap();
+    for args in [&["--help"][..], &["umount", "--help"], &["mount", "--help"]] {
+        let help = outcome(command(&link).args(args));
+        assert!(help.out.contains("Usage: lamina "), "{}", help.out);
+    }
+}
+
+#[test]
+fn man_pages_have_the_usual_sections() {
+    for (args, title, usage) in [
+        (&["man"][..], "LAMINA", "\\fBlamina\\fR [OPTIONS] COMMAND"),
+        (&["man", "mount"], "LAMINA-MOUNT", "\\fBlamina mount\\fR [OPTIONS] SOURCE... MOUNTPOINT"),
+        (&["man", "umount"], "LAMINA-UMOUNT", "\\fBlamina umount\\fR [OPTIONS] MOUNTPOINT..."),
+        (&["man", "list"], "LAMINA-LIST", "\\fBlamina list\\fR [OPTIONS]"),
+        (&["man", "completions"], "LAMINA-COMPLETIONS", "\\fBlamina completions\\fR [OPTIONS] SHELL"),
+        (&["man", "man"], "LAMINA-MAN", "\\fBlamina man\\fR [OPTIONS] [COMMAND]"),
+    ] {
         let page = run(args);
         page.succeeds();
-        assert!(page.out.contains(".TH lamina"), "{args:?}: {}", page.out);
-        assert!(page.out.contains(".SH SYNOPSIS"), "{args:?}");
+        let page = page.out;
+        let version = concat!("\"lamina ", env!("CARGO_PKG_VERSION"), "\"");
+        let head = page.lines().find(|line| line.starts_with(".TH ")).unwrap_or_default();
+        assert!(head.starts_with(&format!(".TH {title} 1 ")), "{head}");
+        assert!(head.contains(version), "{head}");
+        assert!(page.contains(usage), "{args:?}: {page}");
+        let sections: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
+        let expected =
+            ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "\"EXIT STATUS\"", "\"SEE ALSO\""];
+        let usual: Vec<&str> =
+            sections.iter().copied().filter(|section| expected.contains(section)).collect();
+        assert_eq!(usual, expected, "{args:?}: {sections:?}");
+        for odd in ["see a summary with", "lamina\\-help", "EXTRA", "<sub"] {
+            assert!(!page.contains(odd), "{args:?}: {odd} in {page}");
+        }
     }
-    run(&["man", "nothing"]).fails_with(2, &["no command 'nothing'", "mount"]);
+    run(&["man", "nothing"]).fails_with(2, &["nothing", "mount"]);
 }

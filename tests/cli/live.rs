@@ -250,6 +250,15 @@ fn a_stopped_daemon_keeps_nobody_waiting() {
 }
 
 #[test]
+fn several_are_unmounted_and_one_that_is_none_keeps_no_other() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    place.run(&["umount", "-l", "work", "mnt"]).fails_with(1, &["'work' is not a mount point"]);
+    assert!(!is_mounted(&place.mnt()));
+}
+
+#[test]
 fn a_mount_in_use_is_busy_unless_lazy() {
     let place = Place::new();
     let mount = place.run(&["mount", "top", "base", "mnt"]);
@@ -340,7 +349,20 @@ fn a_log_file_outlives_the_terminal() {
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     wait_for(|| !process_runs(pid));
     let log = fs::read_to_string(place.path("log")).unwrap();
-    assert!(log.contains(&format!("{pid} INFO SIGTERM: unmounting")), "{log}");
+    let line =
+        log.lines().find(|line| line.ends_with(": SIGTERM: unmounting")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(&format!(" {pid} INFO lamina::")), "{line}");
+}
+
+#[test]
+fn the_debug_log_is_laminas_own() {
+    let place = Place::new();
+    for (level, has_capabilities) in [("debug", false), ("trace", true)] {
+        let mount = place.run(&["--log-level", level, "--log-file", level, "mount", "top", "base", "mnt"]);
+        drop(mounted(&place, &mount));
+        let log = fs::read_to_string(place.path(level)).unwrap();
+        assert_eq!(log.contains("capability"), has_capabilities, "{level}: {log}");
+    }
 }
 
 #[test]

@@ -126,4 +126,7 @@ fn unmounting_what_is_not_mounted() {
     place.run(&["umount", "mnt"]).fails_with(1, &["'mnt' is not a mount point", "lamina list"]);
     place.run(&["umount", "none"]).fails_with(1, &["'none' cannot be used"]);
     place.run(&["umount", "/proc"]).fails_with(1, &["'/proc' is a mount of type proc, not one of lamina's"]);
+    place
+        .run(&["umount", "mnt", "/proc"])
+        .fails_with(1, &["'mnt' is not a mount point", "'/proc' is a mount"]);
 }

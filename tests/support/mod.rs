@@ -120,10 +120,11 @@ pub fn everything_required() -> bool {
     std::env::var_os("CI").is_some() || std::env::var_os("LAMINA_REQUIRE_ALL").is_some()
 }
 
-/// A line on the real standard error, which the test harness does not capture.
+/// A line on the real standard error, which the test harness does not capture. It is one write: processes that
+/// test in parallel share the terminal.
 pub fn say(line: &str) {
     // A lost message is no reason to fail a test.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Leaves the test, visibly, where a need is not met.

@@ -94,6 +94,8 @@ pub enum Why {
     Unknown,
     /// It is known, and not supported, for this reason.
     Unsupported(&'static str),
+    /// It is supported, and has no effect here, for this reason.
+    Void(&'static str),
 }
 
 impl fmt::Display for Unhonoured {
@@ -101,6 +103,7 @@ impl fmt::Display for Unhonoured {
         match self.why {
             Why::Unknown => write!(f, "unknown option '{}'", self.option),
             Why::Unsupported(reason) => write!(f, "option '{}' is not supported: {reason}", self.option),
+            Why::Void(reason) => write!(f, "option '{}' has no effect: {reason}", self.option),
         }
     }
 }
@@ -240,6 +243,19 @@ impl Options {
         self.unhonoured.push(Unhonoured { option: word.to_string(), why });
     }
 
+    /// The two exclude each other: of both, the later one counts.
+    fn allow(&mut self, access: Access) {
+        let overruled = match (self.access, access) {
+            (Some(Access::Everyone), Access::OwnerAndRoot) => Some(("allow_other", "allow_root follows it")),
+            (Some(Access::OwnerAndRoot), Access::Everyone) => Some(("allow_root", "allow_other follows it")),
+            _ => None,
+        };
+        if let Some((option, reason)) = overruled {
+            self.unhonoured.push(Unhonoured { option: option.to_owned(), why: Why::Void(reason) });
+        }
+        self.access = Some(access);
+    }
+
     fn apply_flag(&mut self, name: &str) -> Taken {
         match name {
             "ro" => self.read_only = Some(Switch::On),
@@ -252,8 +268,8 @@ impl Options {
             "squash_to_root" => self.squash_root = Some(Switch::On),
             "static_nlink" => self.static_nlink = Some(Switch::On),
             "ino32_t" => self.ino32 = Some(Switch::On),
-            "allow_other" => self.access = Some(Access::Everyone),
-            "allow_root" => self.access = Some(Access::OwnerAndRoot),
+            "allow_other" => self.allow(Access::Everyone),
+            "allow_root" => self.allow(Access::OwnerAndRoot),
             "default_permissions" => self.permissions = Some(Switch::On),
             "suid" => self.suid = Some(Switch::On),
             "nosuid" => self.suid = Some(Switch::Off),

@@ -69,10 +69,10 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
         return Err(Failure::usage("there are no layers").hint("give at least one directory as a layer"));
     }
     stack.upper = upper_spec(&request)?;
-    report_without_effect(&request, &stack)?;
+    let privilege = Privilege::of_this_process();
+    report_without_effect(&request, &stack, privilege)?;
     log.with_debug(request.options.debug).init()?;
     preflight::raise_descriptor_limit(stack.lowers.len() + stack.data_only.len())?;
-    let privilege = Privilege::of_this_process();
     let Some(prepared) = prepare(&request, stack, privilege)? else { return Ok(()) };
     let Prepared { stack, mountpoint, made } = prepared;
 
@@ -103,8 +103,8 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
 
 /// What was asked and has no effect: refused on our own command line, named on the other, whose callers pass on options
 /// that are meant for the kernel.
-fn report_without_effect(request: &Request, stack: &StackSpec) -> Result<(), Failure> {
-    let ignored = request.options.without_effect(stack);
+fn report_without_effect(request: &Request, stack: &StackSpec, privilege: Privilege) -> Result<(), Failure> {
+    let ignored = request.options.without_effect(stack, privilege);
     match (request.form, ignored.as_slice()) {
         (_, []) => Ok(()),
         (Form::Compatible, all) => {

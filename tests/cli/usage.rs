@@ -29,6 +29,8 @@ fn options_that_cannot_be_honoured_are_errors_of_lamina_mount() {
         ("timeout=soon", &["option 'timeout=soon'", "seconds"]),
         ("lowerdir=/a", &["option 'lowerdir' does not belong", "SOURCE"]),
         ("upperdir=/a", &["option 'upperdir' does not belong", "--upper"]),
+        ("remount,ro", &["option 'remount' does not belong", "mount -o remount"]),
+        ("allow_other,allow_root", &["'allow_other' has no effect"]),
         ("workdir=/a", &["option 'workdir' does not belong", "--work"]),
     ] {
         place.run(&["mount", "top", "base", "mnt", "-o", option]).fails_with(2, words);

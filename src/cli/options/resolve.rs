@@ -101,9 +101,15 @@ pub fn mount_flags(options: &Options, privilege: Privilege) -> MountFlags {
 }
 
 impl Options {
-    /// What was asked and has no effect in this stack.
-    pub fn without_effect(&self, stack: &StackSpec) -> Vec<Unhonoured> {
+    /// What was asked and has no effect in this stack, mounted with this privilege.
+    pub fn without_effect(&self, stack: &StackSpec, privilege: Privilege) -> Vec<Unhonoured> {
         let mut all = self.unhonoured.clone();
+        for (given, option) in [(self.suid, "suid"), (self.dev, "dev")] {
+            if given == Some(Switch::On) && privilege == Privilege::None {
+                let why = Why::Void("a mount of an ordinary user is always nosuid and nodev");
+                all.push(Unhonoured { option: option.to_owned(), why });
+            }
+        }
         let copies_up = stack.upper.is_some() && self.read_only != Some(Switch::On);
         if self.metacopy == Some(Switch::On) && copies_up {
             let why = Why::Unsupported("metacopy files are read, but a copy-up always copies the data");

@@ -133,6 +133,8 @@ fn options_without_effect_are_named() {
         ("writeback=1", "option 'writeback=1' is not supported"),
         ("fast_ino=1", "option 'fast_ino=1' is not supported"),
         ("auto_unmount", "option 'auto_unmount' is not supported"),
+        ("allow_other,allow_root", "option 'allow_other' has no effect: allow_root follows it"),
+        ("allow_root,allow_other", "option 'allow_root' has no effect: allow_other follows it"),
         ("context=\"u:r:t:s0:c1,c2\"", "option 'context=u:r:t:s0:c1,c2' is not supported"),
     ] {
         let options = parse(text).unwrap();
@@ -147,9 +149,25 @@ fn metacopy_has_an_effect_where_nothing_is_copied_up() {
     let stack = |upper: Option<UpperSpec>| StackSpec { lowers: paths(&["a"]), data_only: Vec::new(), upper };
     let upper = Some(UpperSpec { upper: "u".into(), work: "w".into() });
     let asked = parse("metacopy=on").unwrap();
-    assert_eq!(asked.without_effect(&stack(None)), []);
-    assert_eq!(asked.without_effect(&stack(upper.clone())).len(), 1);
-    assert_eq!(parse("metacopy=on,ro").unwrap().without_effect(&stack(upper)), []);
+    assert_eq!(asked.without_effect(&stack(None), Privilege::Full), []);
+    assert_eq!(asked.without_effect(&stack(upper.clone()), Privilege::Full).len(), 1);
+    assert_eq!(parse("metacopy=on,ro").unwrap().without_effect(&stack(upper), Privilege::Full), []);
+}
+
+#[test]
+fn an_ordinary_user_gets_neither_suid_nor_dev() {
+    let stack = StackSpec { lowers: paths(&["a"]), data_only: Vec::new(), upper: None };
+    for (text, privilege, expected) in [
+        ("suid,dev", Privilege::None, &["suid", "dev"][..]),
+        ("nosuid,dev", Privilege::None, &["dev"]),
+        ("nosuid,nodev", Privilege::None, &[]),
+        ("suid,dev", Privilege::Namespace, &[]),
+        ("suid,dev", Privilege::Full, &[]),
+    ] {
+        let void = parse(text).unwrap().without_effect(&stack, privilege);
+        let named: Vec<&str> = void.iter().map(|one| one.option.as_str()).collect();
+        assert_eq!(named, expected, "{text} {privilege:?}");
+    }
 }
 
 #[test]

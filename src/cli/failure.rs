@@ -1,6 +1,9 @@
 //! How a command ends when it does not end well: what, where, what to do, and the exit code.
 
 use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
 
 use crate::error::Error;
 use crate::source::SourceError;
@@ -83,5 +86,13 @@ impl From<SourceError> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::trouble(error.to_string())
+    }
+}
+
+/// An I/O error in the system's words, without the number that the standard library adds.
+pub fn describe(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
     }
 }

@@ -12,11 +12,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 
 use super::Failure;
+use super::failure::describe;
 use super::log_setup::LogArgs;
 use super::options::{self, Access, Form, MountFlags, Options, Switch};
 use super::workdir::{self, MadeDir};
 use crate::config::{Behaviour, StackSpec, UpperSpec};
-use crate::control::MountInfo;
+use crate::control::{MountInfo, kernel_overlay, table};
 use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
 use crate::overlay::Overlay;
 use crate::source::facts::{Privilege, gather};
@@ -165,6 +166,7 @@ fn prepare(request: &Request, stack: StackSpec, privilege: Privilege) -> Result<
         facts.work = None;
     }
     let mut checked = preflight::judge(&facts, request.covering)?;
+    not_the_kernels(&checked)?;
     if request.process == Process::CheckOnly {
         return Ok(None);
     }
@@ -177,6 +179,22 @@ fn prepare(request: &Request, stack: StackSpec, privilege: Privilege) -> Result<
     let data_only = layers.split_off(stack.lowers.len());
     let upper = writable.map(|(upper, work)| UpperSpec { upper, work });
     Ok(Some(Prepared { stack: StackSpec { lowers: layers, data_only, upper }, mountpoint, made }))
+}
+
+/// The kernel's overlay must not have the upper or the work directory as well.
+fn not_the_kernels(checked: &Checked) -> Result<(), Failure> {
+    let Some((upper, work)) = &checked.writable else { return Ok(()) };
+    let mounts = table::read().map_err(|error| {
+        Failure::trouble(format!("the table of mounts cannot be read: {}", describe(&error)))
+            .hint("mount /proc: lamina looks there for other users of the upper")
+    })?;
+    for (role, path) in [(Role::Upper, upper), (Role::Work, work)] {
+        if let Some(mountpoint) = kernel_overlay::user_of(&mounts, path) {
+            let (path, mountpoint) = (path.clone(), mountpoint.to_owned());
+            return Err(Refusal::InUseByKernel { role, path, mountpoint }.into());
+        }
+    }
+    Ok(())
 }
 
 fn work_is_missing(facts: &Facts) -> bool {

@@ -195,6 +195,10 @@ pub enum Refusal {
     MountpointUnreachable { path: PathBuf, errno: Errno },
     #[error("mount point '{}' is not empty", .path.display())]
     MountpointNotEmpty { path: PathBuf },
+    #[error("{role} '{}' is used by another mount", .path.display())]
+    InUse { role: Role, path: PathBuf },
+    #[error("{role} '{}' is used by the kernel's overlay on '{}'", .path.display(), .mountpoint.display())]
+    InUseByKernel { role: Role, path: PathBuf, mountpoint: PathBuf },
     #[error("there is no /dev/fuse")]
     NoDevice,
     #[error("the kernel has no FUSE driver")]
@@ -240,6 +244,10 @@ impl Refusal {
             Refusal::MountpointUnreachable { .. } => "check the path and its permissions".to_owned(),
             Refusal::MountpointNotEmpty { .. } => {
                 "the last word is the mount point: is it missing? To cover what is in there, add -o nonempty".to_owned()
+            }
+            Refusal::InUse { .. } => "unmount that first: lamina list shows where it is".to_owned(),
+            Refusal::InUseByKernel { mountpoint, .. } => {
+                format!("unmount that first: umount '{}'", mountpoint.display())
             }
             Refusal::NoDevice | Refusal::NoDriver => {
                 "load the driver as root (modprobe fuse); in a container, pass the device in (--device /dev/fuse)"

@@ -353,3 +353,47 @@ fn it_runs_in_a_user_namespace_of_its_own() {
     done.succeeds();
     assert_eq!(done.out, "from the base");
 }
+
+/// A mount of the kernel's overlay that goes with its test.
+struct KernelMount(std::path::PathBuf);
+
+impl Drop for KernelMount {
+    fn drop(&mut self) {
+        // A test that failed is reported already; here only the mount has to go.
+        drop(outcome(command("umount").arg(&self.0)));
+    }
+}
+
+#[test]
+fn an_upper_or_work_directory_of_the_kernels_overlay_is_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not run: the kernel's overlay is mounted by root");
+        return;
+    }
+    for prefix in [true, false] {
+        let place = Place::new();
+        fs::create_dir(place.path("merged")).unwrap();
+        fs::create_dir(place.path("w2")).unwrap();
+        let dir = |name: &str| if prefix { place.path(name).display().to_string() } else { name.to_owned() };
+        let options = format!("lowerdir={},upperdir={},workdir={}", dir("base"), dir("upper"), dir("work"));
+        outcome(
+            command("mount")
+                .args(["-t", "overlay", "overlay", "-o", &options, "merged"])
+                .current_dir(place.root()),
+        )
+        .succeeds();
+        let _guard = KernelMount(place.path("merged"));
+        place.run(&["mount", "top", "mnt", "--upper", "upper", "--work", "w2"]).fails_with(
+            1,
+            &["upper directory", "is used by the kernel's overlay on '", "merged'", "umount '"],
+        );
+        if prefix {
+            fs::create_dir(place.path("u2")).unwrap();
+            place
+                .run(&["mount", "top", "mnt", "--upper", "u2", "--work", "work"])
+                .fails_with(1, &["work directory", "is used by the kernel's overlay"]);
+        }
+        place.run(&["mount", "upper", "mnt"]).succeeds();
+        place.run(&["umount", "mnt"]).succeeds();
+    }
+}

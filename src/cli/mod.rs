@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::sys::daemon;
+
 pub use args::{Cli, Command};
 pub use failure::{ExitClass, Failure};
 
@@ -32,7 +34,11 @@ pub const VERSION_TEXT: &str = concat!(
 /// The program: from its arguments to its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    match run(&args) {
+    let noted = daemon::note_inherited().map_err(|error| {
+        Failure::trouble(format!("/proc/self/fd cannot be read: {}", failure::describe(&error)))
+            .hint("mount /proc: lamina needs it")
+    });
+    match noted.and_then(|()| run(&args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");

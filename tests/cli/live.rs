@@ -117,6 +117,29 @@ fn the_daemon_keeps_nothing_of_its_caller() {
 }
 
 #[test]
+fn the_daemon_holds_no_lock_and_no_pipe_of_its_caller() {
+    let place = Place::new();
+    let script = "( flock 9; \"$0\" mount top base mnt 7>&1 ) 9>lock; flock -n lock echo free";
+    let mut shell = command("sh");
+    // Whoever reads the output to its end waits for all that hold the pipe.
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_lamina")]).current_dir(place.root());
+    let mount = outcome(&mut shell);
+    let _guard = mounted(&place, &mount);
+    assert_eq!(mount.out, "free\n");
+}
+
+#[test]
+fn layers_and_mount_point_may_be_named_by_descriptors() {
+    let place = Place::new();
+    let mut shell = command("sh");
+    let script = "exec \"$0\" mount /proc/self/fd/7 /proc/self/fd/8 7<base 8<mnt";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_lamina")]).current_dir(place.root());
+    let mount = outcome(&mut shell);
+    let _guard = mounted(&place, &mount);
+    assert_eq!(fs::read_to_string(place.path("mnt/file")).unwrap(), "from the base");
+}
+
+#[test]
 fn a_mount_without_an_upper_is_read_only() {
     let place = Place::new();
     let mount = place.run(&["mount", "overlay:top:base", "mnt"]);

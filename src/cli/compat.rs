@@ -138,11 +138,26 @@ fn parse(args: &[OsString]) -> Result<Line, Failure> {
             b"-V" | b"--version" => line.first_flag = line.first_flag.or(Some(Answer::Version)),
             b"--" => line.words.extend(rest.by_ref().cloned()),
             [b'-', b'o', options @ ..] => line.parse_options(options)?,
+            [b'-', b'-', ..] => return Err(unknown_flag(arg)),
             [b'-', _, ..] => line.ignore(arg.display().to_string(), Why::Unknown),
             _ => line.words.push(arg.clone()),
         }
     }
     Ok(line)
+}
+
+/// Nobody who writes for mount(8) or fuse-overlayfs gives other long flags; passed over, one's value would be taken for
+/// the mount point.
+fn unknown_flag(arg: &OsStr) -> Failure {
+    let text = arg.to_string_lossy();
+    let hint = match text.split('=').next().unwrap_or_default() {
+        "--upper" => "write -o upperdir=DIR; or lamina mount SOURCE... MOUNTPOINT --upper DIR",
+        "--work" => "write -o workdir=DIR; or lamina mount SOURCE... MOUNTPOINT --upper DIR --work DIR",
+        "--foreground" => "write -f; or lamina mount --foreground SOURCE... MOUNTPOINT",
+        "--log-level" | "--log-file" => "it belongs to lamina mount; here --debug logs everything to stderr",
+        _ => USAGE_HINT,
+    };
+    Failure::usage(format!("unknown flag '{text}'")).hint(hint)
 }
 
 impl Line {

@@ -47,7 +47,7 @@ Examples:
   lamina mount base /mnt                            look at one layer
   lamina mount app base /mnt --upper changes        write, and find what was written in ./changes
   lamina mount app base /mnt --upper changes -o volatile,noatime
-  unshare -Urm sh -c 'lamina mount app base /mnt && exec sh'
+  unshare -Urm sh -c 'lamina mount app base /mnt && sh; lamina umount /mnt'
 
 The command returns when the mount serves requests; lamina umount ends it.";
 

@@ -335,6 +335,39 @@ fn mounts_helper_names_the_source() {
 }
 
 #[test]
+fn a_remount_changes_flags_and_says_what_it_cannot_change() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not run: only root changes the flags of a mount");
+        return;
+    }
+    let place = Place::new();
+    let link = place.path("mount.fuse.lamina");
+    symlink(env!("CARGO_BIN_EXE_lamina"), &link).unwrap();
+    let remount = |options: &str| {
+        let options = format!("remount,{options}");
+        outcome(command(&link).args(["lamina", "mnt", "-o", &options]).current_dir(place.root()))
+    };
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let guard = mounted(&place, &mount);
+    remount("rw").fails_with(1, &["'mnt' cannot become writable: it has no upper directory", "upperdir="]);
+    let warned = remount("ro,noexec,lowerdir=base,bogus");
+    warned.succeeds();
+    assert!(warned.err.contains("unknown option 'bogus'; it is ignored"), "{}", warned.err);
+    assert!(warned.err.contains("option 'lowerdir' has no effect"), "{}", warned.err);
+    drop(guard);
+
+    let mount = place.run(&["mount", "top", "base", "mnt", "--upper", "upper", "--work", "work"]);
+    let _guard = mounted(&place, &mount);
+    for (flag, expected) in [("ro", Some(libc::EROFS)), ("rw", None)] {
+        let done = remount(flag);
+        done.succeeds();
+        assert_eq!(done.err, "");
+        let written = fs::write(place.path("mnt/new"), "");
+        assert_eq!(written.err().and_then(|error| error.raw_os_error()), expected, "{flag}");
+    }
+}
+
+#[test]
 fn names_with_colons_commas_spaces_and_bytes_are_layers() {
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();

@@ -190,13 +190,20 @@ fn request(caller: Caller, line: Line) -> Result<Request, Failure> {
         (Some(word), true) => vec![Source::parse(word)?],
         (None, true) => return Err(Failure::usage("there are no layers").hint(USAGE_HINT)),
     };
+    let (upper, mut work) = (options.upper.take(), options.work.take());
+    if upper.is_none()
+        && let Some(work) = work.take()
+    {
+        let option = format!("workdir={}", work.display());
+        options.unhonoured.push(Unhonoured { option, why: Why::Void("there is no upperdir") });
+    }
     if flag_s && caller == Caller::Other {
         options.threads = Some(1);
     }
     Ok(Request {
         sources,
-        upper: options.upper.take(),
-        work: options.work.take(),
+        upper,
+        work,
         mountpoint,
         // As mount(8): here the mount point cannot have been forgotten, and a layer taken for it.
         covering: Covering::Allowed,

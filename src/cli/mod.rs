@@ -9,6 +9,7 @@ mod log_setup;
 mod man;
 mod mount;
 pub mod options;
+mod parsing;
 mod remount;
 mod start;
 mod terminal;
@@ -18,8 +19,7 @@ mod workdir;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-
+use self::parsing::Parsed;
 use crate::sys::daemon;
 
 pub use args::{Cli, Command};
@@ -56,7 +56,10 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
     if let Some(caller) = compat::recognise(program, rest) {
         return compat::run(caller, rest);
     }
-    let cli = Cli::parse_from(args);
+    let cli = match parsing::parse(args)? {
+        Parsed::Command(cli) => cli,
+        Parsed::Answered => return Ok(()),
+    };
     match &cli.command {
         Command::Mount(mount) => mount::run(mount, &cli.log),
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),

@@ -81,7 +81,9 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     umask(Mode::empty());
     let behaviour = options::behaviour(&request.options, request.form, privilege);
     let overlay = Overlay::open_stack(&stack, &behaviour)?;
-    let info = || MountInfo::of_this_process(&stack, &mountpoint, options::summary(&behaviour));
+    let mut in_effect = options::summary(&behaviour);
+    in_effect.extend(options::summary_of_flags(&options::mount_flags(&request.options, privilege)));
+    let info = || MountInfo::of_this_process(&stack, &mountpoint, in_effect.clone());
     let spec = mount_spec(&request, &stack, &behaviour, privilege, &mountpoint, encode(&info())?);
     // From here on a signal must not leave a mount without a daemon behind.
     let signals = block_signals()?;
@@ -89,7 +91,9 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     let mut mounted =
         crate::fuse::mount(Arc::new(overlay), &spec).map_err(|error| Failure::trouble(error.to_string()))?;
     if request.process == Process::Daemon {
-        let failed = |error| Failure::trouble(format!("the daemon cannot be started: {error}"));
+        let failed = |error: std::io::Error| {
+            Failure::trouble(format!("the daemon cannot be started: {}", describe(&error)))
+        };
         if let Side::Parent(_) = daemon::fork().map_err(failed)? {
             daemon::leave(0);
         }
@@ -99,7 +103,7 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     if let Some(made) = made {
         made.keep();
     }
-    serve(mounted, signals, request.process)
+    serve(mounted, signals, request.process, &mountpoint)
 }
 
 /// What was asked and has no effect: refused on our own command line, named on the other, whose callers pass on options
@@ -247,7 +251,7 @@ fn encode(info: &MountInfo) -> Result<Vec<u8>, Failure> {
 
 fn open_null() -> Result<File, Failure> {
     let null = File::options().read(true).write(true).open("/dev/null");
-    null.map_err(|error| Failure::trouble(format!("/dev/null cannot be opened: {error}")))
+    null.map_err(|error| Failure::trouble(format!("/dev/null cannot be opened: {}", describe(&error))))
 }
 
 /// Blocks the signals that end a mount, in this thread and in all that it will start.
@@ -259,17 +263,20 @@ fn block_signals() -> Result<SigSet, Failure> {
     Ok(signals)
 }
 
-fn serve(mut mounted: Mounted, signals: SigSet, process: Process) -> Result<(), Failure> {
+fn serve(mut mounted: Mounted, signals: SigSet, process: Process, mountpoint: &Path) -> Result<(), Failure> {
     let unmounter = mounted.unmounter();
     thread::Builder::new()
         .name("lamina-signals".to_owned())
         .spawn(move || unmount_on_signals(signals, process, unmounter))
-        .map_err(|error| Failure::trouble(format!("a thread cannot be started: {error}")))?;
+        .map_err(|error| Failure::trouble(format!("a thread cannot be started: {}", describe(&error))))?;
+    log::info!("serving '{}'", mountpoint.display());
     mounted.serve().map_err(|error| {
         // A daemon has no terminal: its log is all that it leaves.
         log::error!("{error}");
         Failure::from(error)
-    })
+    })?;
+    log::info!("'{}' is unmounted", mountpoint.display());
+    Ok(())
 }
 
 /// The first signal unmounts; users of the mount that are left are served until a second one.

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Failure;
+use super::failure::describe;
 
 /// Writes to standard output. A reader that has gone (`lamina list | head -1`) is no failure.
 pub fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::trouble(format!("standard output: {error}")))
+            Err(Failure::trouble(format!("standard output: {}", describe(&error))))
         }
         _ => Ok(()),
     }

@@ -396,7 +396,10 @@ fn a_log_file_outlives_the_terminal() {
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     wait_for(|| !process_runs(pid));
     let log = fs::read_to_string(place.path("log")).unwrap();
-    assert!(log.contains(&format!("{pid} INFO SIGTERM: unmounting")), "{log}");
+    let signal = format!("{pid} INFO SIGTERM: unmounting");
+    for line in ["INFO serving '", &signal, "' is unmounted"] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
 }
 
 #[test]

@@ -165,6 +165,26 @@ pub fn summary(behaviour: &Behaviour) -> Vec<String> {
     all
 }
 
+/// The flags that a mount has, as options, for people.
+pub fn summary_of_flags(flags: &MountFlags) -> Vec<String> {
+    let access = match flags.access {
+        Access::Owner => None,
+        Access::OwnerAndRoot => Some("allow_root"),
+        Access::Everyone => Some("allow_other"),
+    };
+    let switches = [
+        (flags.suid == Switch::Off, "nosuid"),
+        (flags.dev == Switch::Off, "nodev"),
+        (flags.exec == Switch::Off, "noexec"),
+        (flags.atime == Switch::Off, "noatime"),
+        (flags.dir_atime == Switch::Off, "nodiratime"),
+        (flags.sync == Switch::On, "sync"),
+        (flags.dir_sync == Switch::On, "dirsync"),
+    ];
+    let set = switches.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name);
+    access.into_iter().chain(set).map(ToOwned::to_owned).collect()
+}
+
 fn ranges(map: &[IdRange]) -> String {
     let one = |range: &IdRange| format!("{}:{}:{}", range.outside, range.inside, range.len);
     map.iter().map(one).collect::<Vec<_>>().join(":")

@@ -124,7 +124,8 @@ fn options_without_effect_are_named() {
     for (text, expected) in [
         ("frobnicate", "unknown option 'frobnicate'"),
         ("frob=1,ro", "unknown option 'frob=1'"),
-        ("redirect_dir", "unknown option 'redirect_dir'"),
+        ("volatile=1", "option 'volatile' takes no value ('volatile=1')"),
+        ("userxattr=", "option 'userxattr' takes no value ('userxattr=')"),
         ("nfs_export=on", "option 'nfs_export=on' is not supported"),
         ("uuid=on", "option 'uuid=on' is not supported"),
         ("uuid=off", "option 'uuid=off' is not supported"),
@@ -185,6 +186,9 @@ fn values_that_make_no_sense_are_errors() {
         ("timeout=nan", "option 'timeout=nan': give seconds, 0 or more, with a fraction if you like"),
         ("timeout=1e99", "option 'timeout=1e99': give seconds, 0 or more, with a fraction if you like"),
         ("squash_to_uid=x", "option 'squash_to_uid=x': give a user id, a number up to 4294967295"),
+        ("fsname=", "option 'fsname=': give a name"),
+        ("lowerdir", "option 'lowerdir' needs a value: lowerdir=..."),
+        ("redirect_dir", "option 'redirect_dir' needs a value: redirect_dir=..."),
         ("max_threads=0", "option 'max_threads=0': give at least one thread"),
         ("fsync=yes", "option 'fsync=yes': give one of 1, 0"),
         ("context=\"a", "options 'context=\\\"a': a quoted value does not end"),
@@ -262,4 +266,17 @@ fn a_summary_can_be_parsed_again() {
     let behaviour = |text: &str| behaviour(&parse(text).unwrap(), Form::Command, Privilege::Full);
     assert_eq!(summary(&behaviour(text)).join(","), text);
     assert_eq!(behaviour(&summary(&behaviour(text)).join(",")), behaviour(text));
+}
+
+#[test]
+fn the_flags_of_a_mount_are_told() {
+    for (text, privilege, expected) in [
+        ("", Privilege::Full, "allow_other"),
+        ("", Privilege::None, "nosuid,nodev"),
+        ("allow_root,noexec,noatime,sync", Privilege::Full, "allow_root,noexec,noatime,sync"),
+        ("nodiratime,dirsync,nosuid", Privilege::Namespace, "allow_other,nosuid,nodiratime,dirsync"),
+    ] {
+        let flags = mount_flags(&parse(text).unwrap(), privilege);
+        assert_eq!(summary_of_flags(&flags).join(","), expected, "{text} {privilege:?}");
+    }
 }

@@ -94,6 +94,7 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
         let failed = |error: std::io::Error| {
             Failure::trouble(format!("the daemon cannot be started: {}", describe(&error)))
         };
+        daemon::close_inherited().map_err(failed)?;
         if let Side::Parent(_) = daemon::fork().map_err(failed)? {
             daemon::leave(0);
         }

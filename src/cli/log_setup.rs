@@ -8,8 +8,8 @@ use env_logger::{Builder, Env, Target};
 use log::{Level, LevelFilter};
 
 use super::Failure;
-use super::failure::describe;
 use super::options::Switch;
+use crate::error::describe;
 
 /// Options about the log, of every command.
 #[derive(Debug, Clone, Default, clap::Args)]

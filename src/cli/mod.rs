@@ -20,6 +20,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use self::parsing::Parsed;
+use crate::error::describe;
 use crate::sys::daemon;
 
 pub use args::{Cli, Command};
@@ -35,7 +36,7 @@ pub const VERSION_TEXT: &str = concat!(
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let noted = daemon::note_inherited().map_err(|error| {
-        Failure::trouble(format!("/proc/self/fd cannot be read: {}", failure::describe(&error)))
+        Failure::trouble(format!("/proc/self/fd cannot be read: {}", describe(&error)))
             .hint("mount /proc: lamina needs it")
     });
     match noted.and_then(|()| run(&args)) {

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::failure::describe;
 use super::{Cli, ExitClass, Failure};
+use crate::error::describe;
 
 /// What the words ask for.
 #[derive(Debug)]

@@ -12,12 +12,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 
 use super::Failure;
-use super::failure::describe;
 use super::log_setup::LogArgs;
 use super::options::{self, Access, Form, MountFlags, Options, Switch};
 use super::workdir::{self, MadeDir};
 use crate::config::{Behaviour, StackSpec, UpperSpec};
 use crate::control::{MountInfo, kernel_overlay, table};
+use crate::error::describe;
 use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
 use crate::overlay::Overlay;
 use crate::source::facts::{Privilege, gather};
@@ -88,8 +88,7 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     // From here on a signal must not leave a mount without a daemon behind.
     let signals = block_signals()?;
     let null = open_null()?;
-    let mut mounted =
-        crate::fuse::mount(Arc::new(overlay), &spec).map_err(|error| Failure::trouble(error.to_string()))?;
+    let mut mounted = crate::fuse::mount(Arc::new(overlay), &spec)?;
     if request.process == Process::Daemon {
         let failed = |error: std::io::Error| {
             Failure::trouble(format!("the daemon cannot be started: {}", describe(&error)))
@@ -216,7 +215,9 @@ fn mount_spec(
     info: Vec<u8>,
 ) -> MountSpec {
     let flags = options::mount_flags(&request.options, privilege);
-    let name = request.name.as_ref().map(|name| name.to_string_lossy().into_owned());
+    // mount(2) takes no empty source.
+    let name =
+        request.name.as_ref().filter(|name| !name.is_empty()).map(|name| name.to_string_lossy().into_owned());
     MountSpec {
         mountpoint: mountpoint.to_owned(),
         source_name: request.options.source_name.clone().or(name).unwrap_or_else(|| SOURCE_NAME.to_owned()),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Failure;
-use super::failure::describe;
+use crate::error::describe;
 
 /// Writes to standard output. A reader that has gone (`lamina list | head -1`) is no failure.
 pub fn print(text: &[u8]) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::failure::describe;
+use crate::error::describe;
 use crate::source::preflight::Refusal;
 
 /// Where objects are made unless `--work` says otherwise: a sibling of the upper, so on the same file system.

@@ -168,7 +168,7 @@ fn a_mount_that_fails_late_leaves_no_work_directory_behind() {
     // Only the union itself finds out that the upper is taken: the default work directory is made by then.
     place
         .run(&["mount", "top", "base", "mnt2", "--upper", "upper"])
-        .fails_with(1, &["upper", "another mount"]);
+        .fails_with(1, &["upper directory '", "upper' is used by another mount\n", "lamina list"]);
     assert!(!place.path(".upper.lamina-work").exists());
     assert!(!is_mounted(&place.path("mnt2")));
 }

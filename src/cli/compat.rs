@@ -162,7 +162,7 @@ fn unknown_flag(arg: &OsStr) -> Failure {
 
 impl Line {
     fn parse_options(&mut self, text: &[u8]) -> Result<(), Failure> {
-        self.options.parse(text).map_err(|error| Failure::usage(error.to_string()))
+        Ok(self.options.parse(text)?)
     }
 
     fn ignore(&mut self, option: String, why: Why) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use super::options::OptionError;
 use crate::error::{Error, Kind, LayerRef};
 use crate::fuse::MountError;
 use crate::source::SourceError;
@@ -86,6 +87,12 @@ impl From<SourceError> for Failure {
     }
 }
 
+impl From<OptionError> for Failure {
+    fn from(error: OptionError) -> Self {
+        Failure::usage(error.to_string()).hint("lamina mount --help lists the options and their values")
+    }
+}
+
 impl From<MountError> for Failure {
     fn from(error: MountError) -> Self {
         Failure::trouble(error.to_string()).hint(error.hint())
@@ -112,7 +119,7 @@ impl From<Error> for Failure {
             Kind::Unsupported(_) => Failure::trouble(error.to_string())
                 .hint("choose an upper and a work directory on another file system, or leave the option out"),
             _ if role == Role::Work => Failure::trouble(error.to_string())
-                .hint("empty it as root, or give another work directory with --work (workdir=)"),
+                .hint("remove that by hand (lsattr tells whether it is immutable), or give another work directory (--work, workdir=)"),
             _ => Failure::trouble(error.to_string()),
         }
     }
@@ -149,7 +156,7 @@ mod tests {
             (
                 error("remove from the work directory", Errno::EPERM.into()),
                 "remove from the work directory /d: Operation not permitted",
-                "empty it as root, or give another work directory with --work (workdir=)",
+                "remove that by hand (lsattr tells whether it is immutable), or give another work directory (--work, workdir=)",
             ),
         ] {
             assert_eq!(Failure::from(error), Failure::trouble(message).hint(hint));

@@ -78,7 +78,7 @@ pub struct MountArgs {
 pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
     let mut options = Options::default();
     for text in &args.options {
-        options.parse(text.as_bytes()).map_err(|error| Failure::usage(error.to_string()))?;
+        options.parse(text.as_bytes())?;
     }
     refuse_misplaced(&options)?;
     let sources = args.sources.iter().map(|word| Source::parse(word)).collect::<Result<Vec<_>, _>>()?;

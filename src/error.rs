@@ -64,6 +64,12 @@ pub enum Kind {
     /// A node or handle the kernel named is not known.
     #[error("the kernel named an unknown node or handle")]
     Stale,
+    /// Another mount has the directory.
+    #[error("another mount is using it")]
+    InUse,
+    /// A volatile mount was there, whose end may have lost data (`work/incompat`).
+    #[error("it has the mark of a volatile mount")]
+    Volatile,
     /// Not allowed, whoever asks.
     #[error("not permitted: {0}")]
     NotPermitted(&'static str),
@@ -107,7 +113,8 @@ impl Kind {
             Kind::Corrupt(_) => Errno::EIO,
             Kind::CrossDevice(_) => Errno::EXDEV,
             Kind::Stale => Errno::ESTALE,
-            Kind::NotPermitted(_) => Errno::EPERM,
+            Kind::InUse => Errno::EBUSY,
+            Kind::NotPermitted(_) | Kind::Volatile => Errno::EPERM,
             Kind::AccessDenied => Errno::EACCES,
             Kind::Invalid(_) | Kind::Protocol(_) => Errno::EINVAL,
             Kind::Unsupported(_) => Errno::EOPNOTSUPP,
@@ -159,6 +166,15 @@ impl Error {
         self
     }
 
+    /// Names `dir`, or puts the relative path that a deeper call named below it.
+    pub fn below(mut self, dir: impl AsRef<[u8]>) -> Self {
+        self.0.path = Some(match self.0.path.take() {
+            None => dir.as_ref().to_vec(),
+            Some(path) => [dir.as_ref(), b"/", &path].concat(),
+        });
+        self
+    }
+
     /// Names the layer, unless a deeper call named one already.
     pub fn in_layer(mut self, layer: LayerRef) -> Self {
         self.0.layer.get_or_insert(layer);
@@ -173,6 +189,11 @@ impl Error {
     /// The errno a caller of the file system sees.
     pub fn errno(&self) -> Errno {
         self.0.kind.errno()
+    }
+
+    /// The path it concerns, where known.
+    pub fn path(&self) -> Option<&[u8]> {
+        self.0.path.as_deref()
     }
 
     /// The layer it concerns, where known.
@@ -199,6 +220,14 @@ impl std::error::Error for Error {}
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         io::Error::new(io::Error::from(error.errno()).kind(), error)
+    }
+}
+
+/// An I/O error in the system's words, without the number that the standard library adds.
+pub fn describe(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
     }
 }
 
@@ -243,6 +272,13 @@ mod tests {
             .in_layer(LayerRef::Lower(3));
         assert_eq!(error.to_string(), "read marker usr/lib in layer 3: corrupt marker: opaque is \"q\"");
         assert_eq!(error.errno(), Errno::EIO);
+    }
+
+    #[test]
+    fn a_relative_path_is_told_with_its_directory() {
+        let error = Error::new("clear", Errno::EPERM).at("work/stale").below("/w");
+        assert_eq!(error.to_string(), "clear /w/work/stale: Operation not permitted");
+        assert_eq!(Error::new("clear", Errno::EPERM).below("/w").path(), Some(&b"/w"[..]));
     }
 
     #[test]

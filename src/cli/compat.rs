@@ -146,6 +146,7 @@ fn parse(args: &[OsString]) -> Result<Line, Failure> {
             b"-V" | b"--version" => line.first_flag = line.first_flag.or(Some(Answer::Version)),
             b"--" => line.words.extend(rest.by_ref().cloned()),
             [b'-', b'o', options @ ..] => line.parse_options(options)?,
+            [b'-', b'-', ..] => return Err(unknown_flag(arg)),
             [b'-', _, ..] => line.ignore(arg.display().to_string(), Why::Unknown),
             _ => line.words.push(arg.clone()),
         }
@@ -153,9 +154,23 @@ fn parse(args: &[OsString]) -> Result<Line, Failure> {
     Ok(line)
 }
 
+/// Nobody who writes for mount(8) or fuse-overlayfs gives other long flags; passed over, one's value would be taken for
+/// the mount point.
+fn unknown_flag(arg: &OsStr) -> Failure {
+    let text = arg.to_string_lossy();
+    let hint = match text.split('=').next().unwrap_or_default() {
+        "--upper" => "write -o upperdir=DIR; or lamina mount SOURCE... MOUNTPOINT --upper DIR",
+        "--work" => "write -o workdir=DIR; or lamina mount SOURCE... MOUNTPOINT --upper DIR --work DIR",
+        "--foreground" => "write -f; or lamina mount --foreground SOURCE... MOUNTPOINT",
+        "--log-level" | "--log-file" => "it belongs to lamina mount; here --debug logs everything to stderr",
+        _ => USAGE_HINT,
+    };
+    Failure::usage(format!("unknown flag '{text}'")).hint(hint)
+}
+
 impl Line {
     fn parse_options(&mut self, text: &[u8]) -> Result<(), Failure> {
-        self.options.parse(text).map_err(|error| Failure::usage(error.to_string()))
+        Ok(self.options.parse(text)?)
     }
 
     fn ignore(&mut self, option: String, why: Why) {
@@ -183,13 +198,20 @@ fn request(caller: Caller, line: Line) -> Result<Request, Failure> {
         (Some(word), true) => vec![Source::parse(word)?],
         (None, true) => return Err(Failure::usage("there are no layers").hint(USAGE_HINT)),
     };
+    let (upper, mut work) = (options.upper.take(), options.work.take());
+    if upper.is_none()
+        && let Some(work) = work.take()
+    {
+        let option = format!("workdir={}", work.display());
+        options.unhonoured.push(Unhonoured { option, why: Why::Void("there is no upperdir") });
+    }
     if flag_s && caller == Caller::Other {
         options.threads = Some(1);
     }
     Ok(Request {
         sources,
-        upper: options.upper.take(),
-        work: options.work.take(),
+        upper,
+        work,
         mountpoint,
         // As mount(8): here the mount point cannot have been forgotten, and a layer taken for it.
         covering: Covering::Allowed,

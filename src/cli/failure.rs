@@ -1,10 +1,17 @@
 //! How a command ends when it does not end well: what, where, what to do, and the exit code.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
-use crate::error::Error;
+use nix::errno::Errno;
+
+use super::options::OptionError;
+use crate::error::{Error, Kind, LayerRef};
+use crate::fuse::MountError;
 use crate::source::SourceError;
-use crate::source::preflight::Refusal;
+use crate::source::preflight::{Refusal, Role};
 
 /// The exit codes of `lamina`; 0 is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +87,79 @@ impl From<SourceError> for Failure {
     }
 }
 
+impl From<OptionError> for Failure {
+    fn from(error: OptionError) -> Self {
+        Failure::usage(error.to_string()).hint("lamina mount --help lists the options and their values")
+    }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Self {
+        Failure::trouble(error.to_string()).hint(error.hint())
+    }
+}
+
+/// What the library says while a stack is opened. Its errors name operation, path and layer; where more is known of
+/// them, a person is told what the directory is for.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure::trouble(error.to_string())
+        let role = match error.layer() {
+            Some(LayerRef::Lower(_)) => Role::Layer,
+            Some(LayerRef::Data(_)) => Role::DataLayer,
+            Some(LayerRef::Upper) => Role::Upper,
+            None => Role::Work,
+        };
+        let Some(path) = error.path().map(|path| PathBuf::from(OsStr::from_bytes(path))) else {
+            return Failure::trouble(error.to_string());
+        };
+        match error.kind() {
+            Kind::InUse => Refusal::InUse { role, path }.into(),
+            Kind::Volatile => Refusal::Volatile { work: path }.into(),
+            Kind::Os(Errno::EACCES) if error.layer().is_some() => Refusal::NotReadable { role, path }.into(),
+            Kind::Unsupported(_) => Failure::trouble(error.to_string())
+                .hint("choose an upper and a work directory on another file system, or leave the option out"),
+            _ if role == Role::Work => Failure::trouble(error.to_string())
+                .hint("remove that by hand (lsattr tells whether it is immutable), or give another work directory (--work, workdir=)"),
+            _ => Failure::trouble(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_opening_a_stack_are_told_with_what_to_do() {
+        let error = |op, kind: Kind| Error::new(op, kind).at("/d");
+        for (error, message, hint) in [
+            (
+                error("use upper", Kind::InUse).in_layer(LayerRef::Upper),
+                "upper directory '/d' is used by another mount",
+                "unmount that first: lamina list shows where it is",
+            ),
+            (
+                error("use work directory", Kind::InUse),
+                "work directory '/d' is used by another mount",
+                "unmount that first: lamina list shows where it is",
+            ),
+            (
+                error("use work directory", Kind::Volatile),
+                "work directory '/d' has the mark of a volatile mount: the upper may have lost data",
+                "check the upper, then rm -r '/d/work/incompat'; or start with a new upper and work directory",
+            ),
+            (
+                error("open layer", Errno::EACCES.into()).in_layer(LayerRef::Lower(1)),
+                "layer '/d' cannot be read: Permission denied",
+                "check its permissions",
+            ),
+            (
+                error("remove from the work directory", Errno::EPERM.into()),
+                "remove from the work directory /d: Operation not permitted",
+                "remove that by hand (lsattr tells whether it is immutable), or give another work directory (--work, workdir=)",
+            ),
+        ] {
+            assert_eq!(Failure::from(error), Failure::trouble(message).hint(hint));
+        }
     }
 }

@@ -139,6 +139,7 @@ mod tests {
             mountpoint: mountpoint.into(),
             fs_type: "fuse.lamina".into(),
             source: "lamina".into(),
+            options: Vec::new(),
             owner: Some(1000),
         };
         Listed { mount, state }

@@ -9,6 +9,7 @@ use log::{Level, LevelFilter};
 
 use super::Failure;
 use super::options::Switch;
+use crate::error::describe;
 
 /// Options about the log, of every command.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -49,8 +50,12 @@ impl LogArgs {
         match &self.log_file {
             Some(path) => {
                 let file = File::options().create(true).append(true).open(path).map_err(|error| {
-                    Failure::trouble(format!("log file '{}' cannot be opened: {error}", path.display()))
-                        .hint("give a file that you may write to with --log-file")
+                    Failure::trouble(format!(
+                        "log file '{}' cannot be opened: {}",
+                        path.display(),
+                        describe(&error)
+                    ))
+                    .hint("give a file that you may write to with --log-file")
                 })?;
                 builder.target(Target::Pipe(Box::new(file))).format(|out, record| {
                     let (time, pid) = (out.timestamp_millis(), std::process::id());

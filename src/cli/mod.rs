@@ -10,6 +10,7 @@ mod log_setup;
 mod man;
 mod mount;
 pub mod options;
+mod parsing;
 mod remount;
 mod start;
 mod terminal;
@@ -19,7 +20,9 @@ mod workdir;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use self::parsing::Parsed;
+use crate::error::describe;
+use crate::sys::daemon;
 
 pub use args::{Cli, Command};
 pub use failure::{ExitClass, Failure};
@@ -33,7 +36,11 @@ pub const VERSION_TEXT: &str = concat!(
 /// The program: from its arguments to its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    match run(&args) {
+    let noted = daemon::note_inherited().map_err(|error| {
+        Failure::trouble(format!("/proc/self/fd cannot be read: {}", describe(&error)))
+            .hint("mount /proc: lamina needs it")
+    });
+    match noted.and_then(|()| run(&args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
@@ -51,7 +58,10 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
     if let Some(caller) = compat::recognise(program, rest) {
         return compat::run(caller, rest);
     }
-    let cli = Cli::parse_from(args);
+    let cli = match parsing::parse(args)? {
+        Parsed::Command(cli) => cli,
+        Parsed::Answered => return Ok(()),
+    };
     match &cli.command {
         Command::Mount(mount) => mount::run(mount, &cli.log),
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),

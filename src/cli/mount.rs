@@ -138,9 +138,9 @@ pub struct MountArgs {
 pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
     let mut options = Options::default();
     for text in &args.options {
-        options.parse(text.as_bytes()).map_err(|error| Failure::usage(error.to_string()))?;
+        options.parse(text.as_bytes())?;
     }
-    refuse_stack_options(&options)?;
+    refuse_misplaced(&options)?;
     let sources = args.sources.iter().map(|word| Source::parse(word)).collect::<Result<Vec<_>, _>>()?;
     start::run(
         Request {
@@ -158,8 +158,13 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
     )
 }
 
-/// The stack is said by words here, and by options on the compatible command line: never by both.
-fn refuse_stack_options(options: &Options) -> Result<(), Failure> {
+/// The stack is said by words here, and by options on the compatible command line: never by both. Nor is a mount that
+/// stands changed here.
+fn refuse_misplaced(options: &Options) -> Result<(), Failure> {
+    if options.remount.is_some() {
+        return Err(Failure::usage("option 'remount' does not belong on lamina mount")
+            .hint("change the flags of a mount as root with: mount -o remount,OPT,OPT MOUNTPOINT"));
+    }
     let misplaced = [
         (!options.lowers.is_empty(), "lowerdir", "SOURCE words, the top first"),
         (options.upper.is_some(), "upperdir", "--upper DIR"),

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use resolve::{Access, Form, MountFlags, behaviour, mount_flags, summary};
+pub use resolve::{Access, Form, MountFlags, behaviour, mount_flags, summary, summary_of_flags};
 
 use crate::config::{
     Acl, Durability, IdRange, Index, Namespace, RedirectDir, StatOverride, Whiteouts, Xattrs, Xino,
@@ -92,15 +92,24 @@ pub struct Unhonoured {
 pub enum Why {
     /// Nobody knows it.
     Unknown,
+    /// It is a flag, and was given a value.
+    NoValue,
     /// It is known, and not supported, for this reason.
     Unsupported(&'static str),
+    /// It is supported, and has no effect here, for this reason.
+    Void(&'static str),
 }
 
 impl fmt::Display for Unhonoured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.why {
             Why::Unknown => write!(f, "unknown option '{}'", self.option),
+            Why::NoValue => {
+                let name = self.option.split('=').next().unwrap_or_default();
+                write!(f, "option '{name}' takes no value ('{}')", self.option)
+            }
             Why::Unsupported(reason) => write!(f, "option '{}' is not supported: {reason}", self.option),
+            Why::Void(reason) => write!(f, "option '{}' has no effect: {reason}", self.option),
         }
     }
 }
@@ -115,6 +124,12 @@ pub enum OptionError {
         option: String,
         /// What it should have been.
         expected: String,
+    },
+    /// It says nothing without a value.
+    #[error("option '{name}' needs a value: {name}=...")]
+    NeedsValue {
+        /// Its name.
+        name: String,
     },
     /// The whole text is malformed.
     #[error("options '{text}': {problem}")]
@@ -207,19 +222,19 @@ impl Options {
             Some(value) => self.apply_value(word, name, value)?,
         };
         if done == Taken::No {
-            self.apply_rest(word, name);
+            return self.apply_rest(word, name);
         }
         Ok(())
     }
 
     /// What does not change the mount: taken, known and unsupported, or unknown.
-    fn apply_rest(&mut self, word: &split::Word, name: &str) {
+    fn apply_rest(&mut self, word: &split::Word, name: &str) -> Result<(), OptionError> {
         let asks_nothing = match &word.value {
             None => TAKEN.contains(&name),
             Some(_) => TAKEN_WITH_VALUE.contains(&name),
         };
         if asks_nothing || name.starts_with("x-") || name.starts_with("X-") {
-            return;
+            return Ok(());
         }
         // What is switched off, or left to us, is as asked.
         let as_it_is = matches!(
@@ -230,14 +245,40 @@ impl Options {
                 | ("plugins", Some(b""))
         );
         if as_it_is {
-            return;
+            return Ok(());
+        }
+        // Tried on other options: does the name mean something in its other form?
+        let mut other = Options::default();
+        match &word.value {
+            None if !matches!(other.apply_value(word, name, b""), Ok(Taken::No)) => {
+                return Err(OptionError::NeedsValue { name: name.to_owned() });
+            }
+            Some(_) if other.apply_flag(name) == Taken::Yes => {
+                self.ignore(word, Why::NoValue);
+                return Ok(());
+            }
+            _ => {}
         }
         let known = UNSUPPORTED.iter().find(|(known, _)| *known == name);
         self.ignore(word, known.map_or(Why::Unknown, |(_, reason)| Why::Unsupported(reason)));
+        Ok(())
     }
 
     fn ignore(&mut self, word: &split::Word, why: Why) {
         self.unhonoured.push(Unhonoured { option: word.to_string(), why });
+    }
+
+    /// The two exclude each other: of both, the later one counts.
+    fn allow(&mut self, access: Access) {
+        let overruled = match (self.access, access) {
+            (Some(Access::Everyone), Access::OwnerAndRoot) => Some(("allow_other", "allow_root follows it")),
+            (Some(Access::OwnerAndRoot), Access::Everyone) => Some(("allow_root", "allow_other follows it")),
+            _ => None,
+        };
+        if let Some((option, reason)) = overruled {
+            self.unhonoured.push(Unhonoured { option: option.to_owned(), why: Why::Void(reason) });
+        }
+        self.access = Some(access);
     }
 
     fn apply_flag(&mut self, name: &str) -> Taken {
@@ -252,8 +293,8 @@ impl Options {
             "squash_to_root" => self.squash_root = Some(Switch::On),
             "static_nlink" => self.static_nlink = Some(Switch::On),
             "ino32_t" => self.ino32 = Some(Switch::On),
-            "allow_other" => self.access = Some(Access::Everyone),
-            "allow_root" => self.access = Some(Access::OwnerAndRoot),
+            "allow_other" => self.allow(Access::Everyone),
+            "allow_root" => self.allow(Access::OwnerAndRoot),
             "default_permissions" => self.permissions = Some(Switch::On),
             "suid" => self.suid = Some(Switch::On),
             "nosuid" => self.suid = Some(Switch::Off),
@@ -334,6 +375,7 @@ impl Options {
                 self.stat_override = Some(value.one_of(&values)?);
             }
             "timeout" => self.timeout = Some(value.seconds()?),
+            "fsname" if value.bytes.is_empty() => return Err(value.wrong("give a name")),
             "fsname" => self.source_name = Some(String::from_utf8_lossy(&value.unescaped()?).into_owned()),
             "max_threads" => self.threads = Some(value.threads()?),
             _ => return Ok(Taken::No),

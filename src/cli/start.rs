@@ -16,7 +16,8 @@ use super::log_setup::LogArgs;
 use super::options::{self, Access, Form, MountFlags, Options, Switch};
 use super::workdir::{self, MadeDir};
 use crate::config::{Behaviour, StackSpec, UpperSpec};
-use crate::control::MountInfo;
+use crate::control::{MountInfo, kernel_overlay, table};
+use crate::error::describe;
 use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
 use crate::overlay::Overlay;
 use crate::source::facts::{Privilege, gather};
@@ -69,10 +70,10 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
         return Err(Failure::usage("there are no layers").hint("give at least one directory as a layer"));
     }
     stack.upper = upper_spec(&request)?;
-    report_without_effect(&request, &stack)?;
+    let privilege = Privilege::of_this_process();
+    report_without_effect(&request, &stack, privilege)?;
     log.with_debug(request.options.debug).init()?;
     preflight::raise_descriptor_limit(stack.lowers.len() + stack.data_only.len())?;
-    let privilege = Privilege::of_this_process();
     let Some(prepared) = prepare(&request, stack, privilege)? else { return Ok(()) };
     let Prepared { stack, mountpoint, made } = prepared;
 
@@ -80,15 +81,19 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     umask(Mode::empty());
     let behaviour = options::behaviour(&request.options, request.form, privilege);
     let overlay = Overlay::open_stack(&stack, &behaviour)?;
-    let info = || MountInfo::of_this_process(&stack, &mountpoint, options::summary(&behaviour));
+    let mut in_effect = options::summary(&behaviour);
+    in_effect.extend(options::summary_of_flags(&options::mount_flags(&request.options, privilege)));
+    let info = || MountInfo::of_this_process(&stack, &mountpoint, in_effect.clone());
     let spec = mount_spec(&request, &stack, &behaviour, privilege, &mountpoint, encode(&info())?);
     // From here on a signal must not leave a mount without a daemon behind.
     let signals = block_signals()?;
     let null = open_null()?;
-    let mut mounted =
-        crate::fuse::mount(Arc::new(overlay), &spec).map_err(|error| Failure::trouble(error.to_string()))?;
+    let mut mounted = crate::fuse::mount(Arc::new(overlay), &spec)?;
     if request.process == Process::Daemon {
-        let failed = |error| Failure::trouble(format!("the daemon cannot be started: {error}"));
+        let failed = |error: std::io::Error| {
+            Failure::trouble(format!("the daemon cannot be started: {}", describe(&error)))
+        };
+        daemon::close_inherited().map_err(failed)?;
         if let Side::Parent(_) = daemon::fork().map_err(failed)? {
             daemon::leave(0);
         }
@@ -98,13 +103,13 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     if let Some(made) = made {
         made.keep();
     }
-    serve(mounted, signals, request.process)
+    serve(mounted, signals, request.process, &mountpoint)
 }
 
 /// What was asked and has no effect: refused on our own command line, named on the other, whose callers pass on options
 /// that are meant for the kernel.
-fn report_without_effect(request: &Request, stack: &StackSpec) -> Result<(), Failure> {
-    let ignored = request.options.without_effect(stack);
+fn report_without_effect(request: &Request, stack: &StackSpec, privilege: Privilege) -> Result<(), Failure> {
+    let ignored = request.options.without_effect(stack, privilege);
     match (request.form, ignored.as_slice()) {
         (_, []) => Ok(()),
         (Form::Compatible, all) => {
@@ -165,6 +170,7 @@ fn prepare(request: &Request, stack: StackSpec, privilege: Privilege) -> Result<
         facts.work = None;
     }
     let mut checked = preflight::judge(&facts, request.covering)?;
+    not_the_kernels(&checked)?;
     if request.process == Process::CheckOnly {
         return Ok(None);
     }
@@ -177,6 +183,22 @@ fn prepare(request: &Request, stack: StackSpec, privilege: Privilege) -> Result<
     let data_only = layers.split_off(stack.lowers.len());
     let upper = writable.map(|(upper, work)| UpperSpec { upper, work });
     Ok(Some(Prepared { stack: StackSpec { lowers: layers, data_only, upper }, mountpoint, made }))
+}
+
+/// The kernel's overlay must not have the upper or the work directory as well.
+fn not_the_kernels(checked: &Checked) -> Result<(), Failure> {
+    let Some((upper, work)) = &checked.writable else { return Ok(()) };
+    let mounts = table::read().map_err(|error| {
+        Failure::trouble(format!("the table of mounts cannot be read: {}", describe(&error)))
+            .hint("mount /proc: lamina looks there for other users of the upper")
+    })?;
+    for (role, path) in [(Role::Upper, upper), (Role::Work, work)] {
+        if let Some(mountpoint) = kernel_overlay::user_of(&mounts, path) {
+            let (path, mountpoint) = (path.clone(), mountpoint.to_owned());
+            return Err(Refusal::InUseByKernel { role, path, mountpoint }.into());
+        }
+    }
+    Ok(())
 }
 
 fn work_is_missing(facts: &Facts) -> bool {
@@ -193,7 +215,9 @@ fn mount_spec(
     info: Vec<u8>,
 ) -> MountSpec {
     let flags = options::mount_flags(&request.options, privilege);
-    let name = request.name.as_ref().map(|name| name.to_string_lossy().into_owned());
+    // mount(2) takes no empty source.
+    let name =
+        request.name.as_ref().filter(|name| !name.is_empty()).map(|name| name.to_string_lossy().into_owned());
     MountSpec {
         mountpoint: mountpoint.to_owned(),
         source_name: request.options.source_name.clone().or(name).unwrap_or_else(|| SOURCE_NAME.to_owned()),
@@ -229,7 +253,7 @@ fn encode(info: &MountInfo) -> Result<Vec<u8>, Failure> {
 
 fn open_null() -> Result<File, Failure> {
     let null = File::options().read(true).write(true).open("/dev/null");
-    null.map_err(|error| Failure::trouble(format!("/dev/null cannot be opened: {error}")))
+    null.map_err(|error| Failure::trouble(format!("/dev/null cannot be opened: {}", describe(&error))))
 }
 
 /// Blocks the signals that end a mount, in this thread and in all that it will start.
@@ -241,17 +265,20 @@ fn block_signals() -> Result<SigSet, Failure> {
     Ok(signals)
 }
 
-fn serve(mut mounted: Mounted, signals: SigSet, process: Process) -> Result<(), Failure> {
+fn serve(mut mounted: Mounted, signals: SigSet, process: Process, mountpoint: &Path) -> Result<(), Failure> {
     let unmounter = mounted.unmounter();
     thread::Builder::new()
         .name("lamina-signals".to_owned())
         .spawn(move || unmount_on_signals(signals, process, unmounter))
-        .map_err(|error| Failure::trouble(format!("a thread cannot be started: {error}")))?;
+        .map_err(|error| Failure::trouble(format!("a thread cannot be started: {}", describe(&error))))?;
+    log::info!("serving '{}'", mountpoint.display());
     mounted.serve().map_err(|error| {
         // A daemon has no terminal: its log is all that it leaves.
         log::error!("{error}");
         Failure::from(error)
-    })
+    })?;
+    log::info!("'{}' is unmounted", mountpoint.display());
+    Ok(())
 }
 
 /// The first signal unmounts; users of the mount that are left are served until a second one.

@@ -6,13 +6,14 @@ use std::path::Path;
 use unicode_width::UnicodeWidthStr;
 
 use super::Failure;
+use crate::error::describe;
 
 /// Writes to standard output. A reader that has gone (`lamina list | head -1`) is no failure.
 pub fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::trouble(format!("standard output: {error}")))
+            Err(Failure::trouble(format!("standard output: {}", describe(&error))))
         }
         _ => Ok(()),
     }

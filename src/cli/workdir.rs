@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::error::describe;
 use crate::source::preflight::Refusal;
 
 /// Where objects are made unless `--work` says otherwise: a sibling of the upper, so on the same file system.
@@ -30,8 +31,12 @@ impl MadeDir {
             return Ok(None);
         }
         let cannot = |error: io::Error| {
-            Failure::trouble(format!("work directory '{}' cannot be made: {error}", work.display()))
-                .hint("give a directory on the upper's file system with --work (workdir=)")
+            Failure::trouble(format!(
+                "work directory '{}' cannot be made: {}",
+                work.display(),
+                describe(&error)
+            ))
+            .hint("give a directory on the upper's file system with --work (workdir=)")
         };
         let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).map_err(cannot);
         let parent = work.parent().unwrap_or(Path::new("/"));
@@ -52,7 +57,7 @@ impl Drop for MadeDir {
     fn drop(&mut self) {
         let Some(path) = self.path.take() else { return };
         if let Err(error) = fs::remove_dir_all(&path) {
-            log::warn!("work directory '{}' cannot be removed again: {error}", path.display());
+            log::warn!("work directory '{}' cannot be removed again: {}", path.display(), describe(&error));
         }
     }
 }

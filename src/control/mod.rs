@@ -5,6 +5,8 @@
 #[cfg(feature = "cli")]
 mod info;
 #[cfg(feature = "cli")]
+pub mod kernel_overlay;
+#[cfg(feature = "cli")]
 pub mod mounts;
 #[cfg(feature = "cli")]
 mod patience;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::table::{self, Mount};
 use super::{FS_TYPE, MOUNT_XATTR, MountInfo, patience};
+use crate::error::describe;
 
 /// How long a mount may take to describe itself: a daemon that is stopped would keep `lamina list` waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,7 +58,7 @@ pub fn is_fuse(fs_type: &str) -> bool {
 pub fn ask(mount: &Mount) -> State {
     match patience::attribute(&mount.mountpoint, MOUNT_XATTR, PATIENCE) {
         Ok(answer) => state(answer, &mount.fs_type, &mount.mountpoint),
-        Err(error) => State::Silent(error.to_string()),
+        Err(error) => State::Silent(describe(&error)),
     }
 }
 
@@ -73,7 +74,7 @@ fn state(answer: io::Result<Vec<u8>>, fs_type: &str, path: &Path) -> State {
         Err(_) if !ours => State::Foreign,
         Err((Some(libc::ENOTCONN | libc::ECONNABORTED), _)) => State::Dead,
         Err((Some(libc::EACCES | libc::EPERM), _)) => State::Closed,
-        Err((_, error)) => State::Silent(format!("{}: {error}", path.display())),
+        Err((_, error)) => State::Silent(format!("{}: {}", path.display(), describe(&error))),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Mount {
     pub fs_type: String,
     /// Its source.
     pub source: String,
+    /// The options of its file system, as `upperdir=/u`, split at the first `=`; those without a value have an empty one.
+    pub options: Vec<(String, OsString)>,
     /// Who mounted it, where a FUSE file system says so (`user_id=`).
     pub owner: Option<u32>,
 }
@@ -31,7 +33,7 @@ pub fn at<'a>(mounts: &'a [Mount], mountpoint: &Path) -> Option<&'a Mount> {
     mounts.iter().rev().find(|mount| mount.mountpoint == mountpoint)
 }
 
-fn parse(text: &[u8]) -> Vec<Mount> {
+pub(super) fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|b| *b == b'\n').filter_map(line).collect()
 }
 
@@ -43,9 +45,18 @@ fn line(line: &[u8]) -> Option<Mount> {
     // Optional fields end with a hyphen.
     fields.find(|field| *field == b"-")?;
     let mut text = || Some(String::from_utf8_lossy(&unescape(fields.next()?)).into_owned());
-    let (fs_type, source, options) = (text()?, text()?, text()?);
-    let owner = options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
-    Some(Mount { id, mountpoint, fs_type, source, owner })
+    let (fs_type, source) = (text()?, text()?);
+    // Commas in a value are escaped, so that splitting comes first.
+    let options: Vec<_> = fields.next()?.split(|b| *b == b',').map(option).collect();
+    let owner = options.iter().find(|(name, _)| name == "user_id");
+    let owner = owner.and_then(|(_, value)| value.to_str()?.parse().ok());
+    Some(Mount { id, mountpoint, fs_type, source, options, owner })
+}
+
+fn option(text: &[u8]) -> (String, OsString) {
+    let mut halves = text.splitn(2, |b| *b == b'=').map(unescape);
+    let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+    (String::from_utf8_lossy(&name).into_owned(), OsString::from_vec(value))
 }
 
 /// Space, tab, newline and backslash are written as `\` and three octal digits.
@@ -88,6 +99,9 @@ nonsense\n";
                 mountpoint: "/mnt/a b".into(),
                 fs_type: "fuse.lamina".into(),
                 source: "my,name".into(),
+                options: [("rw", ""), ("user_id", "1000"), ("group_id", "1000")]
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .to_vec(),
                 owner: Some(1000),
             }
         );

@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::mounts::{self, State};
 use super::table;
+use crate::error::describe;
 use crate::sys::live;
 
 /// How long the daemon may take to end after the mount is gone.
@@ -44,12 +45,14 @@ pub enum Unmounted {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say it
 pub enum UnmountError {
-    #[error("'{}' cannot be used: {source}", .path.display())]
+    #[error("'{}' cannot be used: {}", .path.display(), describe(source))]
     Unreachable { path: PathBuf, source: io::Error },
     #[error("'{}' is not a mount point", .path.display())]
     NotMounted { path: PathBuf },
     #[error("'{}' is a mount of type {fs_type}, not one of lamina's", .path.display())]
     Foreign { path: PathBuf, fs_type: String },
+    #[error("'{}' is not yours, but mounted by user {owner}", .path.display())]
+    NotYours { path: PathBuf, owner: u32 },
     #[error("'{}' is in use", .path.display())]
     Busy { path: PathBuf },
     #[error("unmounting '{}': {message}", .path.display())]
@@ -69,7 +72,9 @@ impl UnmountError {
                 "see who uses it with: fuser -vm '{0}'; to take it away from new users at once: lamina umount --lazy '{0}'",
                 path.display()
             ),
-            UnmountError::Refused { .. } => "unmount it as the user who mounted it, or as root".to_owned(),
+            UnmountError::NotYours { .. } | UnmountError::Refused { .. } => {
+                "unmount it as the user who mounted it, or as root".to_owned()
+            }
             UnmountError::NoHelper { .. } => "install the package fuse3, or unmount as root".to_owned(),
         }
     }
@@ -91,7 +96,7 @@ pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
         State::Live(info) => Daemon::find(info.pid),
         State::Dead | State::Closed | State::Silent(_) => None,
     };
-    take_away_patiently(path, &real, busy)?;
+    take_away_patiently(path, &real, busy).map_err(|error| whose(error, mount.owner))?;
     match daemon {
         Some(daemon) if !daemon.has_ended_within(PATIENCE) => Ok(Unmounted::DaemonRuns(daemon.pid)),
         _ => Ok(Unmounted::Ended),
@@ -109,6 +114,16 @@ fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
         }
         _ => Err(error),
     })
+}
+
+/// What fusermount3 says of another user's mount is that it is no mount.
+fn whose(error: UnmountError, owner: Option<u32>) -> UnmountError {
+    match (error, owner) {
+        (UnmountError::Refused { path, .. }, Some(owner)) if owner != nix::unistd::getuid().as_raw() => {
+            UnmountError::NotYours { path, owner }
+        }
+        (error, _) => error,
+    }
 }
 
 /// Whoever lists mounts or looks a path up keeps them busy for a moment: that alone is no reason to refuse.
@@ -154,7 +169,9 @@ fn by_helper(path: PathBuf, real: &Path, busy: Busy) -> Result<(), UnmountError>
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(UnmountError::NoHelper { path }),
-        Err(error) => Err(UnmountError::Refused { path, message: format!("fusermount3: {error}") }),
+        Err(error) => {
+            Err(UnmountError::Refused { path, message: format!("fusermount3: {}", describe(&error)) })
+        }
     }
 }
 
@@ -186,6 +203,25 @@ impl Daemon {
                 // What cannot be waited for is not waited for.
                 Err(_) => return true,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_users_mount_is_not_yours() {
+        let refused =
+            || UnmountError::Refused { path: "/m".into(), message: "not found in /etc/mtab".into() };
+        let mine = nix::unistd::getuid().as_raw();
+        for (owner, expected) in [
+            (Some(mine + 1), format!("'/m' is not yours, but mounted by user {}", mine + 1)),
+            (Some(mine), "unmounting '/m': not found in /etc/mtab".to_owned()),
+            (None, "unmounting '/m': not found in /etc/mtab".to_owned()),
+        ] {
+            assert_eq!(whose(refused(), owner).to_string(), expected);
         }
     }
 }

@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::config::Acl;
 use crate::control::FS_TYPE;
+use crate::error::describe;
 use crate::sys::fuse_dev;
 
 /// The program that mounts for ordinary users.
@@ -105,11 +106,11 @@ const FLAG_NAMES: [(VfsFlags, MsFlags, Option<&str>); 8] = [
     (VfsFlags::DIR_SYNC, MsFlags::MS_DIRSYNC, Some("dirsync")),
 ];
 
-/// Why a mount did not come about, and what to do about it.
+/// Why a mount did not come about: what and where. [`MountError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// The mount point cannot be used.
-    #[error("mount point {}: {}; it must be an existing directory", path.display(), errno.desc())]
+    #[error("mount point '{}' cannot be used: {}", path.display(), errno.desc())]
     MountPoint {
         /// The mount point.
         path: PathBuf,
@@ -117,37 +118,36 @@ pub enum MountError {
         errno: Errno,
     },
     /// There is no FUSE.
-    #[error(
-        "/dev/fuse does not exist: load the kernel's fuse module (`modprobe fuse`); in a container, pass the device in (`--device /dev/fuse`)"
-    )]
+    #[error("there is no /dev/fuse")]
     NoDevice,
     /// FUSE is not for us.
-    #[error(
-        "/dev/fuse may not be opened ({}): ask an administrator for `chmod 666 /dev/fuse`, or run as root",
-        .0.desc()
-    )]
+    #[error("/dev/fuse cannot be opened: {}", .0.desc())]
     DeviceDenied(Errno),
     /// The device is there and does not work.
     #[error("/dev/fuse cannot be opened: {}", .0.desc())]
     Device(Errno),
     /// An ordinary user needs a helper that is not installed.
-    #[error(
-        "fusermount3 was not found: it mounts for ordinary users; install the package fuse3, or run as root or inside `unshare -Urm`"
-    )]
+    #[error("fusermount3 was not found, and without it only root can mount")]
     NoHelper,
     /// Ordinary users may not let others in.
-    #[error(
-        "allow_other and allow_root are refused: an administrator must put `user_allow_other` into /etc/fuse.conf, or leave the option out"
-    )]
+    #[error("allow_other and allow_root are not allowed for ordinary users on this machine")]
     AllowOtherRefused,
     /// The mount namespace is not ours.
-    #[error("mounting on {} is refused: root here has no right over this mount namespace; enter one of your own (`unshare -Urm`), or give the container the capability CAP_SYS_ADMIN", path.display())]
+    #[error("mounting on '{}' is refused: root here has no right over this mount namespace", path.display())]
     Refused {
         /// The mount point.
         path: PathBuf,
     },
+    /// The helper may not mount either.
+    #[error("fusermount3 has no right to mount on '{}': {message}", path.display())]
+    HelperPowerless {
+        /// The mount point.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
     /// The helper refused.
-    #[error("fusermount3 refused to mount on {}: {message}", path.display())]
+    #[error("fusermount3 refused to mount on '{}': {message}", path.display())]
     Helper {
         /// The mount point.
         path: PathBuf,
@@ -155,7 +155,7 @@ pub enum MountError {
         message: String,
     },
     /// mount(2) failed.
-    #[error("mounting on {}: {}", path.display(), errno.desc())]
+    #[error("mounting on '{}': {}", path.display(), errno.desc())]
     System {
         /// The mount point.
         path: PathBuf,
@@ -163,8 +163,40 @@ pub enum MountError {
         errno: Errno,
     },
     /// The kernel and we do not speak one protocol.
-    #[error("the kernel's FUSE does not suit: {0}")]
+    #[error("the kernel's FUSE does not suit: {}", describe(.0))]
     Handshake(io::Error),
+}
+
+impl MountError {
+    /// What a person can do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            MountError::MountPoint { .. } => "give an existing directory",
+            MountError::NoDevice => {
+                "load the driver as root (modprobe fuse); in a container, pass the device in (--device /dev/fuse)"
+            }
+            MountError::DeviceDenied(_) | MountError::Device(_) => {
+                "as root: chmod 666 /dev/fuse; in a container, allow the device (--device /dev/fuse)"
+            }
+            MountError::NoHelper => {
+                "install the package fuse3, or run in a user namespace of your own (unshare -Urm)"
+            }
+            MountError::AllowOtherRefused => {
+                "leave the option out, or have an administrator put user_allow_other into /etc/fuse.conf"
+            }
+            MountError::Refused { .. } => {
+                "enter a mount namespace of your own (unshare -Urm); in a container, add the capability CAP_SYS_ADMIN"
+            }
+            MountError::HelperPowerless { .. } => {
+                "it must be setuid root: reinstall the package fuse3, or run in a user namespace of your own (unshare -Urm)"
+            }
+            MountError::Helper { .. } => {
+                "mount on a directory of your own; /etc/fuse.conf and fusermount3(1) tell what else it wants"
+            }
+            MountError::System { .. } => "the kernel's log (dmesg) may tell more",
+            MountError::Handshake(_) => "Linux 5.17 or later is needed",
+        }
+    }
 }
 
 /// Mounts, and gives the connection and what takes the mount away when dropped.
@@ -288,7 +320,11 @@ fn mount_by_helper(path: &Path, spec: &MountSpec) -> Result<OwnedFd, MountError>
                 "" => format!("it ended with {status} ({error})"),
                 said => said.to_owned(),
             };
-            Err(MountError::Helper { path: path.to_owned(), message })
+            // Not setuid root, it is refused what we were refused.
+            Err(match message.contains("Operation not permitted") {
+                true => MountError::HelperPowerless { path: path.to_owned(), message },
+                false => MountError::Helper { path: path.to_owned(), message },
+            })
         }
     }
 }

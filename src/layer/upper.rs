@@ -98,7 +98,8 @@ impl Upper {
         }
         work::lock(layer.root_io(), "use upper").map_err(in_upper)?;
         work::lock(work_root.as_fd(), "use work directory").map_err(in_work)?;
-        let work = work::open(work_root.as_fd()).map_err(in_work)?;
+        let work =
+            work::open(work_root.as_fd()).map_err(|error| error.below(spec.work.as_os_str().as_bytes()))?;
 
         let mut upper = Upper {
             layer,

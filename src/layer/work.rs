@@ -39,9 +39,7 @@ pub(super) fn mark_volatile(work: BorrowedFd<'_>) -> Result<()> {
 pub(super) fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
     match fs::lock_exclusive(fd) {
         Ok(()) => Ok(()),
-        Err(Errno::EWOULDBLOCK) => {
-            Err(Error::new(op, Kind::NotPermitted("another mount is using it: unmount that first")))
-        }
+        Err(Errno::EWOULDBLOCK) => Err(Error::new(op, Kind::InUse)),
         // A file system without locks: then nobody can tell.
         Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
         Err(errno) => Err(Error::new(op, errno)),
@@ -65,13 +63,7 @@ pub(super) fn open(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     }
     .op("open work/")?;
     if has_incompat(work.as_fd())? {
-        return Err(Error::new(
-            "use work directory",
-            Kind::NotPermitted(
-                "an earlier volatile mount may have lost data (work/incompat is there): check the upper, then remove \
-                 work/incompat, or start with a new upper and work directory",
-            ),
-        ));
+        return Err(Error::new("use work directory", Kind::Volatile));
     }
     let fresh = fs::reopen_dir(work.as_fd(), libc::O_RDONLY).op("clear work/")?;
     let mut names = Vec::new();

@@ -3,10 +3,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::stat::{major, minor};
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::preflight::{Facts, Found, Fuse, Identity, Machine, Mountpoint, PathFact, Role, Writable};
@@ -132,9 +133,18 @@ fn mountpoint_fact(path: &Path) -> Mountpoint {
     }
 }
 
+/// The device number of /dev/fuse (the kernel's Documentation/admin-guide/devices.txt).
+const FUSE_DEVICE: (u64, u64) = (10, 229);
+
 fn device_fact() -> Fuse {
-    match File::options().read(true).write(true).open("/dev/fuse") {
-        Ok(_) => Fuse::Usable,
+    match File::options().read(true).write(true).open("/dev/fuse").and_then(|file| file.metadata()) {
+        Ok(metadata) => {
+            let is_device = metadata.file_type().is_char_device();
+            match is_device && (major(metadata.rdev()), minor(metadata.rdev())) == FUSE_DEVICE {
+                true => Fuse::Usable,
+                false => Fuse::AnotherFile,
+            }
+        }
         Err(error) => match errno(&error) {
             Errno::ENOENT => Fuse::NoDevice,
             Errno::ENODEV | Errno::ENXIO => Fuse::NoDriver,

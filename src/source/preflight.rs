@@ -111,6 +111,8 @@ pub enum Fuse {
     Usable,
     /// There is no such file.
     NoDevice,
+    /// The file is something else.
+    AnotherFile,
     /// The kernel has no FUSE.
     NoDriver,
     /// It does not open.
@@ -195,6 +197,16 @@ pub enum Refusal {
     MountpointUnreachable { path: PathBuf, errno: Errno },
     #[error("mount point '{}' is not empty", .path.display())]
     MountpointNotEmpty { path: PathBuf },
+    #[error("{role} '{}' is used by another mount", .path.display())]
+    InUse { role: Role, path: PathBuf },
+    #[error("{role} '{}' is used by the kernel's overlay on '{}'", .path.display(), .mountpoint.display())]
+    InUseByKernel { role: Role, path: PathBuf, mountpoint: PathBuf },
+    #[error("{role} '{}' cannot be read: Permission denied", .path.display())]
+    NotReadable { role: Role, path: PathBuf },
+    #[error("work directory '{}' has the mark of a volatile mount: the upper may have lost data", .work.display())]
+    Volatile { work: PathBuf },
+    #[error("/dev/fuse is not the FUSE device")]
+    NotTheDevice,
     #[error("there is no /dev/fuse")]
     NoDevice,
     #[error("the kernel has no FUSE driver")]
@@ -240,6 +252,18 @@ impl Refusal {
             Refusal::MountpointUnreachable { .. } => "check the path and its permissions".to_owned(),
             Refusal::MountpointNotEmpty { .. } => {
                 "the last word is the mount point: is it missing? To cover what is in there, add -o nonempty".to_owned()
+            }
+            Refusal::NotReadable { .. } => "check its permissions".to_owned(),
+            Refusal::Volatile { work } => format!(
+                "check the upper, then rm -r '{}/work/incompat'; or start with a new upper and work directory",
+                work.display()
+            ),
+            Refusal::NotTheDevice => {
+                "another file is in its place; make it as root: mknod -m 666 /dev/fuse c 10 229".to_owned()
+            }
+            Refusal::InUse { .. } => "unmount that first: lamina list shows where it is".to_owned(),
+            Refusal::InUseByKernel { mountpoint, .. } => {
+                format!("unmount that first: umount '{}'", mountpoint.display())
             }
             Refusal::NoDevice | Refusal::NoDriver => {
                 "load the driver as root (modprobe fuse); in a container, pass the device in (--device /dev/fuse)"
@@ -376,6 +400,7 @@ fn mountpoint(fact: &Mountpoint, all: &[Dir<'_>], covering: Covering) -> Result<
 fn machine(machine: &Machine) -> Result<(), Refusal> {
     match machine.fuse {
         Fuse::NoDevice => return Err(Refusal::NoDevice),
+        Fuse::AnotherFile => return Err(Refusal::NotTheDevice),
         Fuse::NoDriver => return Err(Refusal::NoDriver),
         // Also with fusermount3: the connection is opened here first, and only handed to it where mount(2) is refused.
         Fuse::Refused(errno) => return Err(Refusal::DeviceRefused(errno)),

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{ForkResult, Pid};
 
@@ -37,13 +39,46 @@ pub fn leave(code: u8) -> ! {
     unsafe { libc::_exit(code.into()) }
 }
 
+/// The descriptors above the standard streams that the program was started with, as long as they are open.
+static INHERITED: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+
+/// Notes which descriptors are the caller's, for [`close_inherited`]. To be called once, before the program opens
+/// anything; not called, nothing counts as the caller's.
+///
+/// They are not closed at once: a layer or mount point may be named through one (`/proc/self/fd/7`).
+///
+/// # Errors
+/// Those of reading /proc/self/fd.
+pub fn note_inherited() -> io::Result<()> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    // The listing's own descriptor was among them, and is closed by now.
+    let open = |fd: &RawFd| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok();
+    *INHERITED.lock().unwrap_or_else(PoisonError::into_inner) =
+        numbers.into_iter().filter(|fd| *fd > libc::STDERR_FILENO && open(fd)).collect();
+    Ok(())
+}
+
+/// Closes what [`note_inherited`] noted: a daemon must hold no file, lock or pipe of its caller open. To be called
+/// before the fork, or the caller could see the daemon still holding them after its parent has ended.
+pub fn close_inherited() -> io::Result<()> {
+    // Taken out, for a number that is closed may come to mean something of ours.
+    let inherited = std::mem::take(&mut *INHERITED.lock().unwrap_or_else(PoisonError::into_inner));
+    for fd in inherited {
+        nix::unistd::close(fd)?;
+    }
+    Ok(())
+}
+
 /// Cuts the ties to whoever started the daemon: a session of its own, the root as its directory, `null` in place of
-/// the terminal.
+/// the terminal, and nothing else of the caller's.
 pub fn detach(null: &File) -> io::Result<()> {
     nix::unistd::setsid()?;
     nix::unistd::chdir("/")?;
     nix::unistd::dup2_stdin(null)?;
     nix::unistd::dup2_stdout(null)?;
     nix::unistd::dup2_stderr(null)?;
-    Ok(())
+    close_inherited()
 }

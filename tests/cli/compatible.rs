@@ -12,6 +12,9 @@ fn its_help_and_its_usage_errors() {
     assert!(help.out.contains("lowerdir=TOP:...:BASE"), "{}", help.out);
     place.run(&["-o", "lowerdir=top"]).fails_with(2, &["the mount point is missing", "usage:"]);
     place.run(&["-o", "ro", "mnt"]).fails_with(2, &["there are no layers"]);
+    place
+        .run(&["-o", "lowerdir=top", "mnt", "--upper", "upper"])
+        .fails_with(2, &["unknown flag '--upper'", "-o upperdir=DIR"]);
     place.run(&["-o"]).fails_with(2, &["-o needs a value"]);
     place.run(&["-o", "lowerdir=top,index=maybe", "mnt"]).fails_with(2, &["option 'index=maybe'"]);
 }

@@ -43,6 +43,17 @@ fn version_is_said_on_both_command_lines() {
 }
 
 #[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    for args in [&["--help"][..], &["mount", "--help"], &["--version"], &["-o", "ro", "--help"], &["man"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let child = command(env!("CARGO_BIN_EXE_lamina")).args(args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.code(), Some(1), "{args:?}: {said}");
+        assert_eq!(said, "lamina: standard output: No space left on device\n", "{args:?}");
+    }
+}
+
+#[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]);

@@ -117,6 +117,29 @@ fn the_daemon_keeps_nothing_of_its_caller() {
 }
 
 #[test]
+fn the_daemon_holds_no_lock_and_no_pipe_of_its_caller() {
+    let place = Place::new();
+    let script = "( flock 9; \"$0\" mount top base mnt 7>&1 ) 9>lock; flock -n lock echo free";
+    let mut shell = command("sh");
+    // Whoever reads the output to its end waits for all that hold the pipe.
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_lamina")]).current_dir(place.root());
+    let mount = outcome(&mut shell);
+    let _guard = mounted(&place, &mount);
+    assert_eq!(mount.out, "free\n");
+}
+
+#[test]
+fn layers_and_mount_point_may_be_named_by_descriptors() {
+    let place = Place::new();
+    let mut shell = command("sh");
+    let script = "exec \"$0\" mount /proc/self/fd/7 /proc/self/fd/8 7<base 8<mnt";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_lamina")]).current_dir(place.root());
+    let mount = outcome(&mut shell);
+    let _guard = mounted(&place, &mount);
+    assert_eq!(fs::read_to_string(place.path("mnt/file")).unwrap(), "from the base");
+}
+
+#[test]
 fn a_mount_without_an_upper_is_read_only() {
     let place = Place::new();
     let mount = place.run(&["mount", "overlay:top:base", "mnt"]);
@@ -145,7 +168,7 @@ fn a_mount_that_fails_late_leaves_no_work_directory_behind() {
     // Only the union itself finds out that the upper is taken: the default work directory is made by then.
     place
         .run(&["mount", "top", "base", "mnt2", "--upper", "upper"])
-        .fails_with(1, &["upper", "another mount"]);
+        .fails_with(1, &["upper directory '", "upper' is used by another mount\n", "lamina list"]);
     assert!(!place.path(".upper.lamina-work").exists());
     assert!(!is_mounted(&place.path("mnt2")));
 }
@@ -321,6 +344,39 @@ fn mounts_helper_names_the_source() {
 }
 
 #[test]
+fn a_remount_changes_flags_and_says_what_it_cannot_change() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not run: only root changes the flags of a mount");
+        return;
+    }
+    let place = Place::new();
+    let link = place.path("mount.fuse.lamina");
+    symlink(env!("CARGO_BIN_EXE_lamina"), &link).unwrap();
+    let remount = |options: &str| {
+        let options = format!("remount,{options}");
+        outcome(command(&link).args(["lamina", "mnt", "-o", &options]).current_dir(place.root()))
+    };
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let guard = mounted(&place, &mount);
+    remount("rw").fails_with(1, &["'mnt' cannot become writable: it has no upper directory", "upperdir="]);
+    let warned = remount("ro,noexec,lowerdir=base,bogus");
+    warned.succeeds();
+    assert!(warned.err.contains("unknown option 'bogus'; it is ignored"), "{}", warned.err);
+    assert!(warned.err.contains("option 'lowerdir' has no effect"), "{}", warned.err);
+    drop(guard);
+
+    let mount = place.run(&["mount", "top", "base", "mnt", "--upper", "upper", "--work", "work"]);
+    let _guard = mounted(&place, &mount);
+    for (flag, expected) in [("ro", Some(libc::EROFS)), ("rw", None)] {
+        let done = remount(flag);
+        done.succeeds();
+        assert_eq!(done.err, "");
+        let written = fs::write(place.path("mnt/new"), "");
+        assert_eq!(written.err().and_then(|error| error.raw_os_error()), expected, "{flag}");
+    }
+}
+
+#[test]
 fn names_with_colons_commas_spaces_and_bytes_are_layers() {
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
@@ -349,9 +405,12 @@ fn a_log_file_outlives_the_terminal() {
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     wait_for(|| !process_runs(pid));
     let log = fs::read_to_string(place.path("log")).unwrap();
-    let line =
-        log.lines().find(|line| line.ends_with(": SIGTERM: unmounting")).unwrap_or_else(|| panic!("{log}"));
-    assert!(line.contains(&format!(" {pid} INFO lamina::")), "{line}");
+    for ending in [": SIGTERM: unmounting", "' is unmounted"] {
+        let line =
+            log.lines().find(|line| line.ends_with(ending)).unwrap_or_else(|| panic!("{ending}: {log}"));
+        assert!(line.contains(&format!(" {pid} INFO lamina::")), "{line}");
+    }
+    assert!(log.contains(": serving '"), "{log}");
 }
 
 #[test]
@@ -374,4 +433,48 @@ fn it_runs_in_a_user_namespace_of_its_own() {
     let done = outcome(&mut unshare);
     done.succeeds();
     assert_eq!(done.out, "from the base");
+}
+
+/// A mount of the kernel's overlay that goes with its test.
+struct KernelMount(std::path::PathBuf);
+
+impl Drop for KernelMount {
+    fn drop(&mut self) {
+        // A test that failed is reported already; here only the mount has to go.
+        drop(outcome(command("umount").arg(&self.0)));
+    }
+}
+
+#[test]
+fn an_upper_or_work_directory_of_the_kernels_overlay_is_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not run: the kernel's overlay is mounted by root");
+        return;
+    }
+    for prefix in [true, false] {
+        let place = Place::new();
+        fs::create_dir(place.path("merged")).unwrap();
+        fs::create_dir(place.path("w2")).unwrap();
+        let dir = |name: &str| if prefix { place.path(name).display().to_string() } else { name.to_owned() };
+        let options = format!("lowerdir={},upperdir={},workdir={}", dir("base"), dir("upper"), dir("work"));
+        outcome(
+            command("mount")
+                .args(["-t", "overlay", "overlay", "-o", &options, "merged"])
+                .current_dir(place.root()),
+        )
+        .succeeds();
+        let _guard = KernelMount(place.path("merged"));
+        place.run(&["mount", "top", "mnt", "--upper", "upper", "--work", "w2"]).fails_with(
+            1,
+            &["upper directory", "is used by the kernel's overlay on '", "merged'", "umount '"],
+        );
+        if prefix {
+            fs::create_dir(place.path("u2")).unwrap();
+            place
+                .run(&["mount", "top", "mnt", "--upper", "u2", "--work", "work"])
+                .fails_with(1, &["work directory", "is used by the kernel's overlay"]);
+        }
+        place.run(&["mount", "upper", "mnt"]).succeeds();
+        place.run(&["umount", "mnt"]).succeeds();
+    }
 }

@@ -92,9 +92,9 @@ fn flags_of_mount_are_taken() {
         asked(Caller::Mount, &["s", "m", "-n", "-v", "-t", "fuse.lamina", "-r", "-olowerdir=a"]).unwrap();
     assert_eq!(request.options.unhonoured, []);
     assert_eq!(request.options.read_only, Some(super::super::options::Switch::On));
-    let request = asked(Caller::Other, &["--what", "-o", "lowerdir=a", "--", "-m"]).unwrap();
+    let request = asked(Caller::Other, &["-x", "-o", "lowerdir=a", "--", "-m"]).unwrap();
     assert_eq!(request.mountpoint, PathBuf::from("-m"));
-    assert_eq!(request.options.unhonoured[0].to_string(), "unknown option '--what'");
+    assert_eq!(request.options.unhonoured[0].to_string(), "unknown option '-x'");
 }
 
 #[test]
@@ -104,6 +104,9 @@ fn usage_errors() {
         (&["-o", "ro", "m"], "there are no layers"),
         (&["-o"], "-o needs a value"),
         (&["a", "b", "c", "-o", "lowerdir=a"], "too many words: 'a' 'b' 'c'"),
+        (&["-o", "lowerdir=a", "m", "--upper", "up"], "unknown flag '--upper'"),
+        (&["-o", "lowerdir=a", "m", "--log-file=x"], "unknown flag '--log-file=x'"),
+        (&["-o", "lowerdir=a", "m", "--what"], "unknown flag '--what'"),
         (&["-o", "index=maybe", "m"], "option 'index=maybe': give one of on, off"),
     ] {
         let failure = asked(Caller::Other, args).unwrap_err();

@@ -101,9 +101,15 @@ pub fn mount_flags(options: &Options, privilege: Privilege) -> MountFlags {
 }
 
 impl Options {
-    /// What was asked and has no effect in this stack.
-    pub fn without_effect(&self, stack: &StackSpec) -> Vec<Unhonoured> {
+    /// What was asked and has no effect in this stack, mounted with this privilege.
+    pub fn without_effect(&self, stack: &StackSpec, privilege: Privilege) -> Vec<Unhonoured> {
         let mut all = self.unhonoured.clone();
+        for (given, option) in [(self.suid, "suid"), (self.dev, "dev")] {
+            if given == Some(Switch::On) && privilege == Privilege::None {
+                let why = Why::Void("a mount of an ordinary user is always nosuid and nodev");
+                all.push(Unhonoured { option: option.to_owned(), why });
+            }
+        }
         let copies_up = stack.upper.is_some() && self.read_only != Some(Switch::On);
         if self.metacopy == Some(Switch::On) && copies_up {
             let why = Why::Unsupported("metacopy files are read, but a copy-up always copies the data");
@@ -157,6 +163,26 @@ pub fn summary(behaviour: &Behaviour) -> Vec<String> {
     note(behaviour.ino32, "ino32_t");
     note(behaviour.timeout != default.timeout, &format!("timeout={}", behaviour.timeout.as_secs_f64()));
     all
+}
+
+/// The flags that a mount has, as options, for people.
+pub fn summary_of_flags(flags: &MountFlags) -> Vec<String> {
+    let access = match flags.access {
+        Access::Owner => None,
+        Access::OwnerAndRoot => Some("allow_root"),
+        Access::Everyone => Some("allow_other"),
+    };
+    let switches = [
+        (flags.suid == Switch::Off, "nosuid"),
+        (flags.dev == Switch::Off, "nodev"),
+        (flags.exec == Switch::Off, "noexec"),
+        (flags.atime == Switch::Off, "noatime"),
+        (flags.dir_atime == Switch::Off, "nodiratime"),
+        (flags.sync == Switch::On, "sync"),
+        (flags.dir_sync == Switch::On, "dirsync"),
+    ];
+    let set = switches.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name);
+    access.into_iter().chain(set).map(ToOwned::to_owned).collect()
 }
 
 fn ranges(map: &[IdRange]) -> String {

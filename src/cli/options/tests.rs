@@ -124,7 +124,8 @@ fn options_without_effect_are_named() {
     for (text, expected) in [
         ("frobnicate", "unknown option 'frobnicate'"),
         ("frob=1,ro", "unknown option 'frob=1'"),
-        ("redirect_dir", "unknown option 'redirect_dir'"),
+        ("volatile=1", "option 'volatile' takes no value ('volatile=1')"),
+        ("userxattr=", "option 'userxattr' takes no value ('userxattr=')"),
         ("nfs_export=on", "option 'nfs_export=on' is not supported"),
         ("uuid=on", "option 'uuid=on' is not supported"),
         ("uuid=off", "option 'uuid=off' is not supported"),
@@ -133,6 +134,8 @@ fn options_without_effect_are_named() {
         ("writeback=1", "option 'writeback=1' is not supported"),
         ("fast_ino=1", "option 'fast_ino=1' is not supported"),
         ("auto_unmount", "option 'auto_unmount' is not supported"),
+        ("allow_other,allow_root", "option 'allow_other' has no effect: allow_root follows it"),
+        ("allow_root,allow_other", "option 'allow_root' has no effect: allow_other follows it"),
         ("context=\"u:r:t:s0:c1,c2\"", "option 'context=u:r:t:s0:c1,c2' is not supported"),
     ] {
         let options = parse(text).unwrap();
@@ -147,9 +150,25 @@ fn metacopy_has_an_effect_where_nothing_is_copied_up() {
     let stack = |upper: Option<UpperSpec>| StackSpec { lowers: paths(&["a"]), data_only: Vec::new(), upper };
     let upper = Some(UpperSpec { upper: "u".into(), work: "w".into() });
     let asked = parse("metacopy=on").unwrap();
-    assert_eq!(asked.without_effect(&stack(None)), []);
-    assert_eq!(asked.without_effect(&stack(upper.clone())).len(), 1);
-    assert_eq!(parse("metacopy=on,ro").unwrap().without_effect(&stack(upper)), []);
+    assert_eq!(asked.without_effect(&stack(None), Privilege::Full), []);
+    assert_eq!(asked.without_effect(&stack(upper.clone()), Privilege::Full).len(), 1);
+    assert_eq!(parse("metacopy=on,ro").unwrap().without_effect(&stack(upper), Privilege::Full), []);
+}
+
+#[test]
+fn an_ordinary_user_gets_neither_suid_nor_dev() {
+    let stack = StackSpec { lowers: paths(&["a"]), data_only: Vec::new(), upper: None };
+    for (text, privilege, expected) in [
+        ("suid,dev", Privilege::None, &["suid", "dev"][..]),
+        ("nosuid,dev", Privilege::None, &["dev"]),
+        ("nosuid,nodev", Privilege::None, &[]),
+        ("suid,dev", Privilege::Namespace, &[]),
+        ("suid,dev", Privilege::Full, &[]),
+    ] {
+        let void = parse(text).unwrap().without_effect(&stack, privilege);
+        let named: Vec<&str> = void.iter().map(|one| one.option.as_str()).collect();
+        assert_eq!(named, expected, "{text} {privilege:?}");
+    }
 }
 
 #[test]
@@ -167,6 +186,9 @@ fn values_that_make_no_sense_are_errors() {
         ("timeout=nan", "option 'timeout=nan': give seconds, 0 or more, with a fraction if you like"),
         ("timeout=1e99", "option 'timeout=1e99': give seconds, 0 or more, with a fraction if you like"),
         ("squash_to_uid=x", "option 'squash_to_uid=x': give a user id, a number up to 4294967295"),
+        ("fsname=", "option 'fsname=': give a name"),
+        ("lowerdir", "option 'lowerdir' needs a value: lowerdir=..."),
+        ("redirect_dir", "option 'redirect_dir' needs a value: redirect_dir=..."),
         ("max_threads=0", "option 'max_threads=0': give at least one thread"),
         ("fsync=yes", "option 'fsync=yes': give one of 1, 0"),
         ("context=\"a", "options 'context=\\\"a': a quoted value does not end"),
@@ -244,4 +266,17 @@ fn a_summary_can_be_parsed_again() {
     let behaviour = |text: &str| behaviour(&parse(text).unwrap(), Form::Command, Privilege::Full);
     assert_eq!(summary(&behaviour(text)).join(","), text);
     assert_eq!(behaviour(&summary(&behaviour(text)).join(",")), behaviour(text));
+}
+
+#[test]
+fn the_flags_of_a_mount_are_told() {
+    for (text, privilege, expected) in [
+        ("", Privilege::Full, "allow_other"),
+        ("", Privilege::None, "nosuid,nodev"),
+        ("allow_root,noexec,noatime,sync", Privilege::Full, "allow_root,noexec,noatime,sync"),
+        ("nodiratime,dirsync,nosuid", Privilege::Namespace, "allow_other,nosuid,nodiratime,dirsync"),
+    ] {
+        let flags = mount_flags(&parse(text).unwrap(), privilege);
+        assert_eq!(summary_of_flags(&flags).join(","), expected, "{text} {privilege:?}");
+    }
 }

@@ -215,6 +215,11 @@ fn verdicts() {
         ("no /dev/fuse", |f| f.machine.fuse = Fuse::NoDevice, "there is no /dev/fuse"),
         ("no driver", |f| f.machine.fuse = Fuse::NoDriver, "the kernel has no FUSE driver"),
         (
+            "/dev/fuse is another file",
+            |f| f.machine.fuse = Fuse::AnotherFile,
+            "/dev/fuse is not the FUSE device",
+        ),
+        (
             "/dev/fuse refused",
             |f| f.machine.fuse = Fuse::Refused(Errno::EPERM),
             "/dev/fuse cannot be opened: Operation not permitted",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-use env_logger::{Builder, Env, Target};
+use env_logger::{Builder, Target};
 use log::{Level, LevelFilter};
 
 use super::Failure;
@@ -30,6 +30,22 @@ fn level_parser() -> impl clap::builder::TypedValueParser<Value = LevelFilter> {
         .map(|name| name.parse().unwrap_or(LevelFilter::Warn))
 }
 
+/// What RUST_LOG asks for; env_logger alone would complain of it in words of its own, and go on with `error`.
+fn filter_of_the_environment() -> String {
+    const DEFAULT: &str = "warn";
+    let asked = match std::env::var("RUST_LOG") {
+        Ok(asked) if !asked.is_empty() => asked,
+        _ => return DEFAULT.to_owned(),
+    };
+    match env_filter::Builder::new().try_parse(&asked) {
+        Ok(_) => asked,
+        Err(error) => {
+            eprintln!("lamina: warning: RUST_LOG is not understood: {error}; it is taken for {DEFAULT}");
+            DEFAULT.to_owned()
+        }
+    }
+}
+
 impl LogArgs {
     /// `-o debug` is `--log-level debug`, unless a level was given.
     pub fn with_debug(&self, debug: Option<Switch>) -> Self {
@@ -39,7 +55,8 @@ impl LogArgs {
 
     /// Starts logging. To be called once, before the current directory and the umask change.
     pub fn init(&self) -> Result<(), Failure> {
-        let mut builder = Builder::from_env(Env::default().default_filter_or("warn"));
+        let mut builder = Builder::new();
+        builder.parse_filters(&filter_of_the_environment());
         if let Some(level) = self.log_level {
             builder.filter_level(level);
             // It tells one by one what the kernel offers and nobody asked for: dozens of lines about nothing.

@@ -97,8 +97,13 @@ pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
         State::Dead | State::Closed | State::Silent(_) => None,
     };
     take_away_patiently(path, &real, busy).map_err(|error| whose(error, mount.owner))?;
+    let patience = match busy {
+        Busy::Refuse => PATIENCE,
+        // Whoever has files open may keep the daemon for as long as they like.
+        Busy::Detach => MOMENT,
+    };
     match daemon {
-        Some(daemon) if !daemon.has_ended_within(PATIENCE) => Ok(Unmounted::DaemonRuns(daemon.pid)),
+        Some(daemon) if !daemon.has_ended_within(patience) => Ok(Unmounted::DaemonRuns(daemon.pid)),
         _ => Ok(Unmounted::Ended),
     }
 }

@@ -121,6 +121,19 @@ fn a_log_file_that_cannot_be_written() {
 }
 
 #[test]
+fn a_log_filter_that_is_not_understood_is_a_warning() {
+    let place = Place::new();
+    let mut mount = lamina();
+    mount.args(["mount", "none", "mnt"]).env("RUST_LOG", "x=y=z").current_dir(place.root());
+    let failed = outcome(&mut mount);
+    failed.fails_with(1, &["lamina: warning: RUST_LOG is not understood", "layer 'none' cannot be used"]);
+    assert!(
+        failed.err.lines().all(|line| line.starts_with("lamina: ") || line.starts_with("  ")),
+        "{failed:?}"
+    );
+}
+
+#[test]
 fn unmounting_what_is_not_mounted() {
     let place = Place::new();
     place.run(&["umount", "mnt"]).fails_with(1, &["'mnt' is not a mount point", "lamina list"]);

@@ -82,16 +82,18 @@ fn squash(options: &Options) -> Squash {
 }
 
 /// The mount's flags. Who may call mount(2) gets the kernel overlay's defaults: open to all whom permissions allow, set-user-id
-/// programs and devices work. An ordinary user's mount is the user's own, without either.
+/// programs and devices work. An ordinary user's mount is the user's own, and without either, whatever was asked.
 pub fn mount_flags(options: &Options, privilege: Privilege) -> MountFlags {
-    let (access, powers) = match privilege {
-        Privilege::Full | Privilege::Namespace => (Access::Everyone, Switch::On),
-        Privilege::None => (Access::Owner, Switch::Off),
+    let (access, suid, dev) = match privilege {
+        Privilege::Full | Privilege::Namespace => {
+            (Access::Everyone, options.suid.unwrap_or(Switch::On), options.dev.unwrap_or(Switch::On))
+        }
+        Privilege::None => (Access::Owner, Switch::Off, Switch::Off),
     };
     MountFlags {
         access: options.access.unwrap_or(access),
-        suid: options.suid.unwrap_or(powers),
-        dev: options.dev.unwrap_or(powers),
+        suid,
+        dev,
         exec: options.exec.unwrap_or(Switch::On),
         atime: options.atime.unwrap_or(Switch::On),
         dir_atime: options.dir_atime.unwrap_or(Switch::On),

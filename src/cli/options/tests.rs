@@ -273,6 +273,7 @@ fn the_flags_of_a_mount_are_told() {
     for (text, privilege, expected) in [
         ("", Privilege::Full, "allow_other"),
         ("", Privilege::None, "nosuid,nodev"),
+        ("suid,dev", Privilege::None, "nosuid,nodev"),
         ("allow_root,noexec,noatime,sync", Privilege::Full, "allow_root,noexec,noatime,sync"),
         ("nodiratime,dirsync,nosuid", Privilege::Namespace, "allow_other,nosuid,nodiratime,dirsync"),
     ] {

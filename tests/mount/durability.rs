@@ -33,13 +33,13 @@ impl Traced {
         layers.mounted()
     }
 
-    /// The requests that `change` makes, by the first word of each line.
+    /// The requests that `change` makes, by the first word of each message.
     fn requests(&self, change: impl FnOnce()) -> Vec<String> {
         let before = self.layers.log().len();
         change();
         self.layers.log()[before..]
             .lines()
-            .filter_map(|line| line.split(' ').nth(3).map(str::to_owned))
+            .filter_map(|line| line.split(' ').nth(4).map(str::to_owned))
             .collect()
     }
 }

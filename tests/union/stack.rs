@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use lamina::config::{Behaviour, Durability, StackSpec, UpperSpec};
-use lamina::error::Result;
+use lamina::error::{Kind, Result};
 use lamina::overlay::*;
 use lamina::path::Name;
 use tempfile::TempDir;
@@ -60,7 +61,17 @@ impl Stack {
 
     pub fn open(&self) -> Overlay {
         let _none = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
-        Overlay::open_stack(&self.spec, &self.behaviour).unwrap()
+        // A child that was spawned just before lets go of its copies of the locks a moment after its parent goes on:
+        // the kernel wakes the parent of a vfork first, and closes what is closed on exec then.
+        let patience = Instant::now() + Duration::from_secs(20);
+        loop {
+            match Overlay::open_stack(&self.spec, &self.behaviour) {
+                Err(error) if *error.kind() == Kind::InUse && Instant::now() < patience => {
+                    std::thread::yield_now()
+                }
+                other => return other.unwrap(),
+            }
+        }
     }
 }
 

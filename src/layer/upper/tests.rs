@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -37,8 +38,17 @@ impl Place {
         Upper::open(&UpperSpec { upper: self.path("upper"), work: self.path("work") }, options)
     }
 
+    /// Opens it, once nobody else has it: a child of another test may hold a copy of the locks from its fork to its exec.
     fn upper(&self) -> Upper {
-        self.open(Durability::SyncCopyUp).unwrap()
+        let patience = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.open(Durability::SyncCopyUp) {
+                Err(error) if *error.kind() == Kind::InUse && Instant::now() < patience => {
+                    std::thread::yield_now()
+                }
+                other => return other.unwrap(),
+            }
+        }
     }
 
     fn names(&self, path: &str) -> Vec<String> {
@@ -123,7 +133,7 @@ fn a_second_mount_of_the_same_upper_or_work_is_refused() {
     let first = place.upper();
     assert!(place.open(Durability::SyncCopyUp).is_err());
     drop(first);
-    assert!(place.open(Durability::SyncCopyUp).is_ok());
+    place.upper();
 }
 
 #[test]
@@ -134,7 +144,7 @@ fn a_volatile_mount_leaves_its_mark_and_the_next_is_refused() {
     assert!(place.open(Durability::SyncCopyUp).is_err());
     assert!(place.path("work/work/incompat/volatile").is_dir());
     fs::remove_dir_all(place.path("work/work/incompat")).unwrap();
-    assert!(place.open(Durability::SyncCopyUp).is_ok());
+    place.upper();
 }
 
 #[test]

@@ -173,7 +173,10 @@ impl Upper {
         match device {
             Ok(_) => {}
             Err(error) if oci => {
-                log::warn!("{error}: deletions are written as .wh. files, which take 4 bytes of each name");
+                log::warn!(
+                    "upper {}: {error}: deletions are written as .wh. files, which take 4 bytes of each name",
+                    self.layer.path.display()
+                );
                 self.whiteout_form = WhiteoutForm::OciFile;
                 self.probe_oci_whiteout()?;
             }
@@ -187,8 +190,9 @@ impl Upper {
                 ));
             }
             log::warn!(
-                "the upper's file system takes no extended attributes: inode numbers change with a copy-up, merged \
-                 directories cannot be renamed, attributes and ACLs of lower files are lost when they are changed"
+                "upper {}: its file system takes no extended attributes: inode numbers change with a copy-up, merged \
+                 directories cannot be renamed, attributes and ACLs of lower files are lost when they are changed",
+                self.layer.path.display()
             );
         }
         Ok(())

@@ -40,7 +40,11 @@ impl Cell {
         if let Some(fd) = self.open_one() {
             return Ok(fd);
         }
-        let fd = Arc::new(open()?);
+        let fd = match open() {
+            Ok(fd) => Arc::new(fd),
+            // Who removes a directory opens it first, and it cannot be found any more: what was opened then is right.
+            Err(error) => return self.open_one().ok_or(error),
+        };
         let kept = {
             let mut slot = self.0.fd.lock().unwrap_or_else(PoisonError::into_inner);
             // Somebody else may have opened it meanwhile: one is enough.
@@ -106,6 +110,7 @@ impl Descriptors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, Kind};
 
     fn open() -> Result<OwnedFd> {
         Ok(std::fs::File::open("/").unwrap().into())
@@ -125,6 +130,21 @@ mod tests {
         let open_now = cells.iter().filter(|cell| cell.open_one().is_some()).count();
         assert!(open_now <= 16, "{open_now} of 100 are open");
         assert!(pinned.open_one().is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_opened_any_more_was_opened_by_who_removed_it() {
+        let cache = Descriptors::new(16);
+        let cell = Cell::empty();
+        let gone = || Error::new("open directory", Kind::Stale);
+        let found = cell.get(&cache, || {
+            // Between the look at the cell and the opening, somebody else removes the directory.
+            cell.pin();
+            cell.get(&cache, open)?;
+            Err(gone())
+        });
+        assert!(found.is_ok());
+        assert_eq!(Cell::empty().get(&cache, || Err(gone())).unwrap_err(), gone());
     }
 
     #[test]

@@ -116,17 +116,10 @@ impl Layer {
 
     /// A directory of the layer, as an O_PATH descriptor.
     pub fn open_dir(&self, path: &RelPath) -> Result<OwnedFd> {
-        let open = |dir: BorrowedFd<'_>, piece: &[u8]| {
-            fs::open_dir_below(dir, piece).op("open directory").at(path.as_bytes()).in_layer(self.id)
-        };
-        let (piece, mut rest) = split_path(path.as_bytes());
-        let mut dir = open(self.root(), piece)?;
-        while !rest.is_empty() {
-            let (piece, after) = split_path(rest);
-            dir = open(dir.as_fd(), piece)?;
-            rest = after;
-        }
-        Ok(dir)
+        fs::open_dir_below(self.root(), path.as_bytes())
+            .op("open directory")
+            .at(path.as_bytes())
+            .in_layer(self.id)
     }
 
     /// The attributes of an object, with a recorded owner and mode applied.
@@ -404,18 +397,6 @@ impl Layer {
     pub fn open_handle(&self, handle: &handle::FileHandle) -> Option<OwnedFd> {
         handle::open(self.root_io(), handle).ok()
     }
-}
-
-/// Splits off as much of a path as one system call takes.
-fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
-    // With the NUL at its end.
-    const LONGEST: usize = libc::PATH_MAX as usize - 1;
-    if path.len() <= LONGEST {
-        return (path, &[]);
-    }
-    // A name is far shorter, so there is a slash.
-    let slash = path[..LONGEST].iter().rposition(|byte| *byte == b'/').unwrap_or(LONGEST);
-    (&path[..slash], path.get(slash + 1..).unwrap_or_default())
 }
 
 impl From<Errno> for Error {

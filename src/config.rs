@@ -1,17 +1,64 @@
 //! What a mount is asked to be, as values: every option parsed, none of them a string any more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The layers of a union, by their directories.
+use crate::digest::Digest;
+use crate::stamp::FileStamp;
+
+/// The layers of a union.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackSpec {
     /// Read-only layers, **top first**; never empty.
-    pub lowers: Vec<PathBuf>,
+    pub lowers: Vec<LowerSpec>,
     /// Data-only layers (`lowerdir=a::data`), top first: reached by redirects of metacopy files, never listed.
     pub data_only: Vec<PathBuf>,
     /// The writable layer, if there is one.
     pub upper: Option<UpperSpec>,
+}
+
+/// A read-only layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LowerSpec {
+    /// A directory.
+    Directory(PathBuf),
+    /// A tar that is served from where it lies.
+    Tar(TarSpec),
+}
+
+impl LowerSpec {
+    /// The directory, or the file that the tar is in.
+    pub fn path(&self) -> &Path {
+        match self {
+            LowerSpec::Directory(path) => path,
+            LowerSpec::Tar(tar) => &tar.file,
+        }
+    }
+}
+
+impl From<PathBuf> for LowerSpec {
+    fn from(path: PathBuf) -> Self {
+        LowerSpec::Directory(path)
+    }
+}
+
+/// A layer of an image as a tar, verified, with the index it is served by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarSpec {
+    /// The file that holds the uncompressed tar.
+    pub file: PathBuf,
+    /// What the file was when the tar was verified: it must still be that when it is opened.
+    pub stamp: FileStamp,
+    /// Where the tar begins in the file, bytes.
+    pub offset: u64,
+    /// How long the tar is, bytes.
+    pub len: u64,
+    /// The file with its index ([`crate::tarball::Index`]).
+    pub index: PathBuf,
+    /// The sha256 of the tar: what the image calls `diff_id`.
+    pub diff_id: Digest,
+    /// The image it belongs to, as the caller named it.
+    pub image: String,
 }
 
 /// The writable layer's two directories; both on one file system.

@@ -15,7 +15,7 @@ use super::Failure;
 use super::log_setup::LogArgs;
 use super::options::{self, Access, Form, MountFlags, Options, Switch};
 use super::workdir::{self, MadeDir};
-use crate::config::{Behaviour, StackSpec, UpperSpec};
+use crate::config::{Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::{MountInfo, kernel_overlay, table};
 use crate::error::describe;
 use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
@@ -179,10 +179,15 @@ fn prepare(request: &Request, stack: StackSpec, privilege: Privilege) -> Result<
         made = MadeDir::make(&spec.work, &spec.upper)?;
         checked = preflight::judge(&look(), request.covering)?;
     }
-    let Checked { mut layers, writable, mountpoint } = checked;
-    let data_only = layers.split_off(stack.lowers.len());
+    let Checked { layers, writable, mountpoint } = checked;
+    let mut real = layers.into_iter();
+    let lowers = stack.lowers.into_iter().filter_map(|lower| match lower {
+        LowerSpec::Directory(_) => real.next().map(LowerSpec::Directory),
+        tar @ LowerSpec::Tar(_) => Some(tar),
+    });
+    let lowers = lowers.collect();
     let upper = writable.map(|(upper, work)| UpperSpec { upper, work });
-    Ok(Some(Prepared { stack: StackSpec { lowers: layers, data_only, upper }, mountpoint, made }))
+    Ok(Some(Prepared { stack: StackSpec { lowers, data_only: real.collect(), upper }, mountpoint, made }))
 }
 
 /// The kernel's overlay must not have the upper or the work directory as well.

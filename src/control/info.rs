@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::StackSpec;
+use crate::config::{LowerSpec, StackSpec, TarSpec};
 
 /// Values of extended attributes are shorter than this (`XATTR_SIZE_MAX`), in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -43,8 +43,14 @@ impl From<&PathText> for PathBuf {
 pub struct LayerInfo {
     /// Counted from 1 at the base.
     pub number: usize,
-    /// Its directory.
+    /// Its directory, or the file that holds its tar.
     pub path: PathText,
+    /// The image it belongs to, as the caller named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The sha256 of its tar, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff_id: Option<String>,
 }
 
 /// What a live mount is. The field names are a format: see `docs/cli.md`.
@@ -81,8 +87,8 @@ impl MountInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             mountpoint: mountpoint.into(),
-            layers: numbered(&stack.lowers),
-            data_layers: numbered(&stack.data_only),
+            layers: numbered(stack.lowers.iter().map(described)),
+            data_layers: numbered(stack.data_only.iter().map(|path| (path.as_path(), None))),
             layers_left_out: 0,
             upper: stack.upper.as_ref().map(|spec| spec.upper.as_path().into()),
             work: stack.upper.as_ref().map(|spec| spec.work.as_path().into()),
@@ -117,10 +123,24 @@ impl MountInfo {
     }
 }
 
-fn numbered(top_first: &[PathBuf]) -> Vec<LayerInfo> {
+/// A layer's path, and what it is if it is a tar.
+fn described(lower: &LowerSpec) -> (&Path, Option<&TarSpec>) {
+    match lower {
+        LowerSpec::Directory(path) => (path, None),
+        LowerSpec::Tar(tar) => (&tar.file, Some(tar)),
+    }
+}
+
+fn numbered<'a>(top_first: impl ExactSizeIterator<Item = (&'a Path, Option<&'a TarSpec>)>) -> Vec<LayerInfo> {
     let count = top_first.len();
-    let numbered = top_first.iter().enumerate();
-    numbered.map(|(i, path)| LayerInfo { number: count - i, path: path.as_path().into() }).collect()
+    let numbered = top_first.enumerate();
+    let layer = |(i, (path, tar)): (usize, (&Path, Option<&TarSpec>))| LayerInfo {
+        number: count - i,
+        path: path.into(),
+        image: tar.map(|tar| tar.image.clone()),
+        diff_id: tar.map(|tar| tar.diff_id.to_string()),
+    };
+    numbered.map(layer).collect()
 }
 
 #[cfg(test)]
@@ -130,6 +150,7 @@ mod tests {
 
     fn stack(lowers: Vec<PathBuf>) -> StackSpec {
         let upper = Some(UpperSpec { upper: "/u".into(), work: "/w".into() });
+        let lowers = lowers.into_iter().map(LowerSpec::from).collect();
         StackSpec { lowers, data_only: vec!["/d".into()], upper }
     }
 

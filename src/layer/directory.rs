@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::found::{Found, FoundDir, FoundLeaf};
+use super::found::{Attributes, Found, FoundDir, FoundLeaf};
 use crate::config::{Namespace, StatOverride};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{
@@ -188,14 +188,16 @@ impl Layer {
             libc::S_IFCHR if stat.rdev_major == 0 && stat.rdev_minor == 0 => Ok(Found::Whiteout),
             libc::S_IFDIR => self.look_dir(dir, name, stat, deleted_by_name).map(Found::Dir),
             libc::S_IFREG => self.look_regular(at, stat),
-            _ => Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy: None })),
+            _ => {
+                Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy: None, entry: None }))
+            }
         }
     }
 
     fn look_regular(&self, at: At<'_>, stat: Stat) -> Result<Found> {
         let names = xattr::list(at).op("list attributes")?;
         if names.is_empty() {
-            return Ok(Found::Leaf(FoundLeaf { stat, metacopy: None }));
+            return Ok(Found::Leaf(FoundLeaf { stat, metacopy: None, entry: None }));
         }
         // Only listings ask whether the directory says that it has such whiteouts (as in the kernel's overlay).
         if stat.size == 0 && self.marker_name(&names, Marker::Whiteout).is_some() {
@@ -209,7 +211,7 @@ impl Layer {
                 Some(self.redirect(at, &names)?)
             }
         };
-        Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy }))
+        Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy, entry: None }))
     }
 
     fn look_dir(
@@ -229,7 +231,14 @@ impl Layer {
     /// Decodes the markers of a directory that are attributes.
     fn read_dir_marks(&self, at: At<'_>, stat: Stat) -> Result<FoundDir> {
         let names = xattr::list(at).op("list attributes")?;
-        let mut found = FoundDir { stat, opaque: false, xwhiteouts: false, redirect: None };
+        let mut found = FoundDir {
+            stat,
+            opaque: false,
+            xwhiteouts: false,
+            redirect: None,
+            attributes: Attributes::Own,
+            entry: None,
+        };
         if names.is_empty() {
             return Ok(found);
         }

@@ -23,6 +23,8 @@ pub struct FoundLeaf {
     pub stat: Stat,
     /// `Some`: only the metadata is here; the data is below, at the redirect if there is one.
     pub metacopy: Option<Option<Redirect>>,
+    /// By what it is reached, in a layer with an index in place of directories.
+    pub entry: Option<EntryId>,
 }
 
 /// A directory.
@@ -36,4 +38,27 @@ pub struct FoundDir {
     pub xwhiteouts: bool,
     /// Where it goes on in the layers below.
     pub redirect: Option<Redirect>,
+    /// Whose the attributes are.
+    pub attributes: Attributes,
+    /// By what it is reached, in a layer with an index in place of directories.
+    pub entry: Option<EntryId>,
+}
+
+/// Whose attributes a directory has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attributes {
+    /// Its own.
+    Own,
+    /// The layer has no entry for the directory itself, only for what is in it (tar): the next layer below with that directory
+    /// gives the attributes, though this one hide its content. Where there is none, what `stat` says is shown.
+    Below,
+}
+
+/// An object in the index of a layer: its number there. The root is number 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub u32);
+
+impl EntryId {
+    /// The layer's root.
+    pub const ROOT: EntryId = EntryId(0);
 }

@@ -9,6 +9,6 @@ mod work;
 
 pub use copy::{CopyRules, copy_data, copy_xattrs};
 pub use directory::{Layer, LayerRules, Listed, OciMarks};
-pub use found::{Found, FoundDir, FoundLeaf};
+pub use found::{Attributes, EntryId, Found, FoundDir, FoundLeaf};
 pub use staged::Staged;
 pub use upper::{OpaqueForm, Upper, UpperOptions, WhiteoutForm};

@@ -38,8 +38,12 @@ impl Stack {
             let rules = LayerRules { stat_override: behaviour.stat_override, ..rules };
             ordinary.push(Layer::open(&upper.upper, LayerRef::Upper, rules)?);
         }
-        for (index, path) in spec.lowers.iter().enumerate() {
-            ordinary.push(Layer::open(path, LayerRef::Lower(number(spec.lowers.len(), index)?), rules)?);
+        for (index, lower) in spec.lowers.iter().enumerate() {
+            ordinary.push(Layer::open(
+                lower.path(),
+                LayerRef::Lower(number(spec.lowers.len(), index)?),
+                rules,
+            )?);
         }
         let mut data_only = Vec::with_capacity(spec.data_only.len());
         for (index, path) in spec.data_only.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Tables: layers as a few lines of text, and what a name in them is.
 
 use super::*;
+use crate::layer::Attributes;
 use crate::sys::fs::Stat;
 
 fn stat(mode: u32) -> Stat {
@@ -30,17 +31,19 @@ fn found(spec: &str) -> Found {
         Some((kind, target)) => (kind, Some(Redirect::decode(target.as_bytes()).unwrap())),
         None => (spec, None),
     };
-    let leaf = |mode, metacopy| Found::Leaf(FoundLeaf { stat: stat(mode), metacopy });
+    let leaf = |mode, metacopy| Found::Leaf(FoundLeaf { stat: stat(mode), metacopy, entry: None });
     match kind {
         "f" => leaf(libc::S_IFREG, None),
         "l" => leaf(libc::S_IFLNK, None),
         "m" => leaf(libc::S_IFREG, Some(redirect)),
         "w" => Found::Whiteout,
-        "d" | "o" => Found::Dir(FoundDir {
+        "d" | "o" | "i" | "p" => Found::Dir(FoundDir {
             stat: stat(libc::S_IFDIR),
-            opaque: kind == "o",
+            opaque: kind == "o" || kind == "p",
             xwhiteouts: false,
             redirect,
+            attributes: if kind == "i" || kind == "p" { Attributes::Below } else { Attributes::Own },
+            entry: None,
         }),
         _ => Found::Absent,
     }

@@ -11,7 +11,7 @@ use nix::sys::stat::{major, minor};
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::preflight::{Facts, Found, Fuse, Identity, Machine, Mountpoint, PathFact, Role, Writable};
-use crate::config::StackSpec;
+use crate::config::{LowerSpec, StackSpec};
 
 /// What this process may do about mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,12 @@ impl Privilege {
 
 /// Looks up everything [`super::preflight::judge`] wants to know.
 pub fn gather(stack: &StackSpec, mountpoint: &Path, privilege: Privilege) -> Facts {
-    let lowers = stack.lowers.iter().map(|path| (Role::Layer, path));
+    // A tar was looked at when its image was opened.
+    let directories = stack.lowers.iter().filter_map(|lower| match lower {
+        LowerSpec::Directory(path) => Some(path),
+        LowerSpec::Tar(_) => None,
+    });
+    let lowers = directories.map(|path| (Role::Layer, path));
     let data = stack.data_only.iter().map(|path| (Role::DataLayer, path));
     Facts {
         layers: lowers.chain(data).map(|(role, path)| path_fact(role, path)).collect(),

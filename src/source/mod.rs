@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 pub use layer_list::{LayerList, LayerListError, unescape};
 
-use crate::config::{StackSpec, UpperSpec};
+use crate::config::{LowerSpec, StackSpec, UpperSpec};
 
 /// The prefix of a list of layers.
 const OVERLAY: &[u8] = b"overlay:";
@@ -92,9 +92,9 @@ pub fn stack(sources: impl IntoIterator<Item = Source>, upper: Option<UpperSpec>
     let mut spec = StackSpec { lowers: Vec::new(), data_only: Vec::new(), upper };
     for source in sources {
         match source {
-            Source::Directory(dir) => spec.lowers.push(dir),
+            Source::Directory(dir) => spec.lowers.push(dir.into()),
             Source::Overlay(list) => {
-                spec.lowers.extend(list.lowers);
+                spec.lowers.extend(list.lowers.into_iter().map(LowerSpec::from));
                 spec.data_only.extend(list.data_only);
             }
         }
@@ -131,7 +131,7 @@ mod tests {
     fn sources_stack_up_top_first() {
         let sources = ["top", "overlay:a:b::d", "base"].map(|word| parse(word).unwrap());
         let spec = stack(sources, None);
-        assert_eq!(spec.lowers, ["top", "a", "b", "base"].map(PathBuf::from));
+        assert_eq!(spec.lowers, ["top", "a", "b", "base"].map(|path| PathBuf::from(path).into()));
         assert_eq!(spec.data_only, [PathBuf::from("d")]);
     }
 }

@@ -119,7 +119,7 @@ impl Runner {
         }
         let upper = new_upper(&temp, 0);
         let spec = StackSpec {
-            lowers: lowers.iter().map(|(path, _)| path.clone()).collect(),
+            lowers: lowers.iter().map(|(path, _)| path.clone().into()).collect(),
             data_only: Vec::new(),
             upper: Some(upper),
         };
@@ -279,7 +279,7 @@ impl Runner {
         let next = new_upper(&self.temp, self.spec.lowers.len());
         if let Some(old) = self.spec.upper.replace(next) {
             self.lowers.push((old.upper.clone(), Snapshot::of(&old.upper)));
-            self.spec.lowers.insert(0, old.upper);
+            self.spec.lowers.insert(0, old.upper.into());
         }
         self.model.freeze();
         let root = fresh_root(self.powers);

@@ -25,7 +25,7 @@ fn directories_deeper_than_a_path_can_say() {
     }
     // And as a lower.
     let mut spec = stack.spec.clone();
-    spec.lowers.insert(0, stack.upper());
+    spec.lowers.insert(0, stack.upper().into());
     spec.upper = None;
     drop(overlay);
     let overlay = Overlay::open_stack(&spec, &stack.behaviour).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use lamina::config::{Behaviour, Durability, StackSpec, UpperSpec};
+use lamina::config::{Behaviour, Durability, LowerSpec, StackSpec, UpperSpec};
 use lamina::error::{Kind, Result};
 use lamina::overlay::*;
 use lamina::path::Name;
@@ -29,13 +29,19 @@ impl Stack {
 
     pub fn in_dir(temp: TempDir, lowers: usize) -> Stack {
         let spec = StackSpec {
-            lowers: (0..lowers).map(|n| temp.path().join(format!("lower{n}"))).collect(),
+            lowers: (0..lowers).map(|n| temp.path().join(format!("lower{n}")).into()).collect(),
             data_only: Vec::new(),
             upper: Some(UpperSpec { upper: temp.path().join("upper"), work: temp.path().join("work") }),
         };
         let behaviour = Behaviour { durability: Durability::None, ..Behaviour::default() };
         let stack = Stack { temp, spec, behaviour };
-        for dir in stack.spec.lowers.iter().chain([&stack.upper(), &stack.temp.path().join("work")]) {
+        for dir in stack
+            .spec
+            .lowers
+            .iter()
+            .map(LowerSpec::path)
+            .chain([stack.upper().as_path(), stack.temp.path().join("work").as_path()])
+        {
             std::fs::create_dir(dir).unwrap();
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -52,7 +58,7 @@ impl Stack {
 
     /// The lower layer number `n`, 0 on top.
     pub fn lower(&self, n: usize) -> &Path {
-        &self.spec.lowers[n]
+        self.spec.lowers[n].path()
     }
 
     pub fn upper(&self) -> PathBuf {

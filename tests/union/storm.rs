@@ -252,7 +252,7 @@ fn layer(root: &Path) -> BTreeMap<PathBuf, (u32, u64, i64, i64)> {
 }
 
 fn lowers(stack: &Stack) -> Vec<BTreeMap<PathBuf, (u32, u64, i64, i64)>> {
-    stack.spec.lowers.iter().map(|path| layer(path)).collect()
+    stack.spec.lowers.iter().map(|lower| layer(lower.path())).collect()
 }
 
 fn each_kept_file_once(tree: &BTreeMap<String, Seen>) {
@@ -351,7 +351,7 @@ const KILLED: &str = "LAMINA_TEST_UNION_KILLED";
 fn stack_at(root: &Path, index: Index) -> Stack {
     let mut stack = Stack::new(2);
     let place = |text: &str| root.join(text);
-    stack.spec.lowers = vec![place("lower0"), place("lower1")];
+    stack.spec.lowers = vec![place("lower0").into(), place("lower1").into()];
     let upper = stack.spec.upper.as_mut().unwrap();
     (upper.upper, upper.work) = (place("upper"), place("work"));
     stack.behaviour.index = index;

@@ -58,7 +58,8 @@ mod source {
     use super::*;
 
     pub fn lowers(request: &Request) -> Vec<PathBuf> {
-        crate::source::stack(request.sources.iter().cloned(), None).lowers
+        let stack = crate::source::stack(request.sources.iter().cloned(), None);
+        stack.lowers.iter().map(|lower| lower.path().to_owned()).collect()
     }
 }
 

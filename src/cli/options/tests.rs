@@ -147,7 +147,11 @@ fn options_without_effect_are_named() {
 
 #[test]
 fn metacopy_has_an_effect_where_nothing_is_copied_up() {
-    let stack = |upper: Option<UpperSpec>| StackSpec { lowers: paths(&["a"]), data_only: Vec::new(), upper };
+    let stack = |upper: Option<UpperSpec>| StackSpec {
+        lowers: vec![PathBuf::from("a").into()],
+        data_only: Vec::new(),
+        upper,
+    };
     let upper = Some(UpperSpec { upper: "u".into(), work: "w".into() });
     let asked = parse("metacopy=on").unwrap();
     assert_eq!(asked.without_effect(&stack(None), Privilege::Full), []);
@@ -157,7 +161,7 @@ fn metacopy_has_an_effect_where_nothing_is_copied_up() {
 
 #[test]
 fn an_ordinary_user_gets_neither_suid_nor_dev() {
-    let stack = StackSpec { lowers: paths(&["a"]), data_only: Vec::new(), upper: None };
+    let stack = StackSpec { lowers: vec![PathBuf::from("a").into()], data_only: Vec::new(), upper: None };
     for (text, privilege, expected) in [
         ("suid,dev", Privilege::None, &["suid", "dev"][..]),
         ("nosuid,dev", Privilege::None, &["dev"]),

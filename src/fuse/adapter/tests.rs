@@ -22,7 +22,8 @@ impl Fixture {
         fs::write(layer.path().join("file"), "content").unwrap();
         symlink("../else/where", layer.path().join("link")).unwrap();
         fs::create_dir(layer.path().join("dir")).unwrap();
-        let spec = StackSpec { lowers: vec![layer.path().into()], data_only: Vec::new(), upper: None };
+        let spec =
+            StackSpec { lowers: vec![layer.path().to_path_buf().into()], data_only: Vec::new(), upper: None };
         let overlay = Overlay::open_stack(&spec, &Behaviour::default()).unwrap();
         let adapter = Adapter::new(Arc::new(overlay), INFO.to_vec());
         Fixture { layer, adapter, scratch: Scratch::default() }

@@ -5,9 +5,11 @@
 
 mod blob;
 mod choose;
+pub mod compression;
 mod config;
 pub mod error;
 mod names;
+mod pipe;
 mod platform;
 mod reference;
 

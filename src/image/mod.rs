@@ -12,6 +12,8 @@ mod names;
 mod pipe;
 mod platform;
 mod reference;
+pub mod store;
+pub mod verify;
 
 use std::path::PathBuf;
 

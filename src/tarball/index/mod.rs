@@ -6,6 +6,7 @@
 mod entry;
 pub(super) mod format;
 
+use std::fmt;
 use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
@@ -31,10 +32,15 @@ pub struct Index {
     sections: [Range<usize>; Section::ALL.len()],
 }
 
-#[derive(Debug)]
 enum Bytes {
     Mapped(Map),
     Owned(Vec<u8>),
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
 }
 
 impl Deref for Bytes {
@@ -315,7 +321,7 @@ fn damaged(how: &'static str) -> Error {
     Error::new(
         "read the index",
         Kind::Archive(format!(
-            "the index is damaged, {how}; remove it with 'lamina store verify' and mount again"
+            "the index is damaged, {how}; 'lamina store verify' finds and removes such files"
         )),
     )
 }

@@ -10,4 +10,16 @@ mod support;
 #[path = "../support/images/mod.rs"]
 mod images;
 
+mod access;
 mod builder;
+mod choice;
+mod damaged;
+mod hostile;
+mod identities;
+mod meaning;
+mod place;
+mod rows;
+mod stacks;
+mod store;
+mod tree;
+mod upper;

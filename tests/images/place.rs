@@ -257,7 +257,6 @@ impl Mounted {
         let path = self.at(path);
         path.symlink_metadata().unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
-
 }
 
 impl Drop for Mounted {

@@ -5,6 +5,8 @@ mod compat;
 mod completions;
 mod epilogue;
 mod failure;
+mod human;
+mod layers;
 mod list;
 mod log_setup;
 mod man;

@@ -23,3 +23,5 @@ pub mod source;
 pub mod stamp;
 pub mod sys;
 pub mod tarball;
+#[cfg(feature = "image")]
+pub mod unpack;

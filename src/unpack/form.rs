@@ -9,13 +9,12 @@ use crate::error::{Error, Kind, OpContext, Result};
 use crate::marker::{Marker, MarkersRead, OpaqueMark, XattrRules};
 use crate::path::Name;
 use crate::sys::fs::{self, At};
-use crate::sys::identity;
 use crate::sys::xattr::{self, SetMode};
 
 /// Where owners, modes and devices go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owners {
-    /// Into the inodes: root of the first user namespace may set everything.
+    /// Into the inodes: for root, and for root of a user namespace with enough ids (which may make no devices).
     Exact,
     /// Into `user.containers.override_stat`; everything belongs to the user who unpacks, and can be read, entered and
     /// removed by them. Suid and sgid bits are recorded only: the files are another's by now.
@@ -65,10 +64,9 @@ pub struct Form {
 }
 
 impl Form {
-    /// Finds out what this user can write in `dir`, by writing it and removing it again.
-    pub fn probe(dir: BorrowedFd<'_>, product: Product) -> Result<Form> {
+    /// Finds out which marks this user can write in `dir`, by writing them and removing them again.
+    pub fn probe(dir: BorrowedFd<'_>, product: Product, owners: Owners) -> Result<Form> {
         const OP: &str = "find out which marks can be written";
-        let privileged = identity::effective().0 == 0 && identity::in_first_user_namespace();
         let name = Name::new(b"probe").map_err(|_| Error::new(OP, Kind::Invalid("not a name")))?;
         fs::mkdir(dir, name, 0o700).op(OP)?;
         let takes = |marker: Marker, value: &[u8]| {
@@ -92,7 +90,7 @@ impl Form {
         fs::rmdir(dir, name).op(OP)?;
         Ok(Form {
             product,
-            owners: if privileged { Owners::Exact } else { Owners::Recorded },
+            owners,
             deletions: match (device, namespace) {
                 (true, _) => Deletions::Device,
                 (false, Some(namespace)) => Deletions::Attribute(namespace),

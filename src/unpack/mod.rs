@@ -26,6 +26,8 @@ pub struct Losses {
     pub owners: u64,
     /// Attributes that the file system or this user cannot have.
     pub attributes: u64,
+    /// Devices that this user may not make, and that are missing.
+    pub devices: u64,
     /// Devices, fifos and sockets that are only recorded, on an empty file.
     pub recorded_specials: u64,
     /// Devices 0:0, which mean a deletion in a layer that is a directory, and are there as such.
@@ -36,6 +38,7 @@ impl AddAssign for Losses {
     fn add_assign(&mut self, other: Self) {
         self.owners += other.owners;
         self.attributes += other.attributes;
+        self.devices += other.devices;
         self.recorded_specials += other.recorded_specials;
         self.null_devices += other.null_devices;
     }

@@ -91,7 +91,7 @@ impl Maker {
         self.form.owners == Owners::Exact
     }
 
-    /// Makes anything but a directory, complete.
+    /// Makes anything but a directory, complete. A device that this user may not make is left out, and counted.
     pub fn make(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -111,7 +111,10 @@ impl Maker {
                 Sort::Symlink
             }
             Content::Special { type_bits, major, minor } => {
-                self.make_special(dir, name, type_bits, (major, minor))?
+                let Some(sort) = self.make_special(dir, name, type_bits, (major, minor))? else {
+                    return Ok(());
+                };
+                sort
             }
         };
         self.finish(At::Name(dir, name), sort, attributes)
@@ -123,7 +126,7 @@ impl Maker {
         name: Name<'_>,
         type_bits: u32,
         (major, minor): (u32, u32),
-    ) -> Result<Sort> {
+    ) -> Result<Option<Sort>> {
         if major >= MAJOR_END || minor >= MINOR_END {
             return Err(Error::new(
                 "make device",
@@ -131,8 +134,15 @@ impl Maker {
             ));
         }
         if self.form.owners == Owners::Exact {
-            fs::mknod(dir, name, type_bits | 0o600, major, minor).op("make device")?;
-            return Ok(Sort::Special);
+            return match fs::mknod(dir, name, type_bits | 0o600, major, minor) {
+                Ok(()) => Ok(Some(Sort::Special)),
+                // Root of a user namespace may make no devices.
+                Err(Errno::EPERM) => {
+                    self.losses.devices += 1;
+                    Ok(None)
+                }
+                Err(errno) => Err(Error::new("make device", errno)),
+            };
         }
         let recorded = match type_bits {
             libc::S_IFCHR => RecordedType::CharDevice { major, minor },
@@ -143,7 +153,7 @@ impl Maker {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
         drop(fs::open_at(dir, name, flags, 0o600).op("make file")?);
         self.losses.recorded_specials += 1;
-        Ok(Sort::Recorded(recorded))
+        Ok(Some(Sort::Recorded(recorded)))
     }
 
     /// Gives an object its attributes. For a directory: once everything in it is made.

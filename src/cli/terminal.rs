@@ -19,6 +19,13 @@ pub fn print(text: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// A value as indented JSON, for [`print`].
+pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
+    Ok(format!("{json}\n"))
+}
+
 /// A path on one line: control characters are escaped, what is not UTF-8 is replaced.
 pub fn shown(path: &Path) -> String {
     let mut text = String::new();
@@ -50,7 +57,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Strin
 }
 
 /// As [`table`], but the last column holds text of any length: it is cut where the line would be wider than the terminal.
-/// Blocks are made where less than [`LEAST_CUT`] cells would be left of it.
+/// Blocks are made where less than [`LEAST_CUT`] cells would be left of it; the text is then what a block is headed by.
 pub fn table_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
     let (Some(width), Some(last)) = (width, head.len().checked_sub(1)) else {
         return table(head, rows, width);
@@ -62,7 +69,17 @@ pub fn table_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>
         (0..last).map(|column| cells(column).map(|cell| cell.width()).max().unwrap_or(0) + 2).sum();
     let left = width.saturating_sub(before);
     if left < LEAST_CUT {
-        return blocks(head, rows);
+        let mut head = head.to_vec();
+        head.rotate_right(1);
+        let text_first = |row: &Vec<String>| {
+            let mut row = row.clone();
+            row.rotate_right(1);
+            if let Some(text) = row.first_mut() {
+                *text = cut(text, width);
+            }
+            row
+        };
+        return blocks(&head, &rows.iter().map(text_first).collect::<Vec<_>>());
     }
     let shorten = |row: &Vec<String>| {
         row.iter()
@@ -168,10 +185,8 @@ mod tests {
             table_with_text(&head, &rows, Some(28)),
             "#  INSTRUCTION\n1  RUN make all install cle…\n-  CMD sh\n"
         );
-        assert!(
-            table_with_text(&head, &rows, Some(22))
-                .starts_with("1\n  instruction  RUN make all install clean\n")
-        );
+        let blocks = "RUN make all install…\n  #  1\n\nCMD sh\n";
+        assert_eq!(table_with_text(&head, &rows, Some(22)), blocks);
         assert_eq!(cut("層層層", 5), "層層…");
         assert_eq!(cut("層層層", 4), "層…");
         assert_eq!(cut("ab", 2), "ab");

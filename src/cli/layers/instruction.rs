@@ -45,7 +45,7 @@ fn without_build_arguments(command: &str) -> &str {
 
 /// Runs of white space become one space, other control characters are escaped: what an image says does not move the
 /// cursor of a terminal.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() {

@@ -7,6 +7,7 @@ mod archive;
 mod assemble;
 mod blob;
 mod choose;
+pub mod compression;
 mod config;
 mod docker;
 mod documents;
@@ -16,9 +17,12 @@ mod layout;
 mod media;
 mod names;
 mod open;
+mod pipe;
 mod platform;
 mod reference;
 mod storage;
+pub mod store;
+pub mod verify;
 
 use std::path::PathBuf;
 

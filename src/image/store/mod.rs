@@ -10,6 +10,7 @@ mod prepare;
 mod problem;
 mod progress;
 mod record;
+mod remove;
 mod staging;
 
 use std::path::{Path, PathBuf};

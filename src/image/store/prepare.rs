@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::lock::{Lease, NotLocked, WorkLock};
 use super::plan::{Given, Have, Plan, Read, Tar, plan};
-use super::progress::{Progress, Task, Work};
+use super::progress::{Progress, Running, Task, Work};
 use super::record::{self, Kept, LayerRecord, SeenRecord};
 use super::remove::{Made, Part};
 use super::staging::{Staging, write_whole};
@@ -421,25 +421,6 @@ impl Context<'_> {
         if let Err(problem) = written {
             log::debug!("{problem}");
         }
-    }
-}
-
-/// Tells that work has begun, and when it ends.
-struct Running<'a> {
-    progress: &'a dyn Progress,
-    layer: usize,
-}
-
-impl<'a> Running<'a> {
-    fn begin(progress: &'a dyn Progress, work: &Work) -> Self {
-        progress.begin(work);
-        Running { progress, layer: work.layer }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.progress.end(self.layer);
     }
 }
 

@@ -8,9 +8,10 @@ use clap::ValueHint;
 
 use super::Failure;
 use super::epilogue::{Epilogue, Example, Note};
+use super::image_args::{SelectArgs, StoreArgs};
 use super::log_setup::LogArgs;
-use super::options::{Form, Options};
-use super::start::{self, Process, Request};
+use super::options::{Enforce, Form, Options};
+use super::start::{self, ImageOptions, Process, Request};
 use crate::source::Source;
 use crate::source::preflight::Covering;
 
@@ -31,6 +32,13 @@ Make new files in DIR before they move into the upper [default: .UPPER.lamina-wo
 
 It must be on the file system of the upper, and serve this mount only. The default, for an upper /data/changes, is \
 /data/.changes.lamina-work; it is made when it is not there.";
+
+const ENFORCE: &str = "\
+Check permissions as the kernel does, though the image is the user's own
+
+Owners and modes of an image are shown as they are. The user who mounts it, and who could read the archive anyway, may read \
+every file all the same, and with --upper write every file. With this option, and whenever others may use the mount \
+(allow_other), the kernel checks permissions. Root, and layers that are directories, are always checked.";
 
 const OPTIONS: &str = "\
 Mount options, separated by commas
@@ -129,6 +137,12 @@ pub struct MountArgs {
     work: Option<PathBuf>,
     #[arg(short, value_name = "OPT,OPT", help = "Mount options, separated by commas", long_help = OPTIONS)]
     options: Vec<OsString>,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[arg(long, help = "Check permissions as the kernel does, though the image is the user's own", long_help = ENFORCE)]
+    enforce: bool,
     /// Stay in the foreground, and unmount on Ctrl-C
     #[arg(short, long)]
     foreground: bool,
@@ -149,8 +163,10 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
             work: args.work.clone(),
             mountpoint: args.mountpoint.clone(),
             covering: if options.nonempty.is_some() { Covering::Allowed } else { Covering::Refused },
+            images: ImageOptions { select: args.select.clone(), store: args.store.clone() },
             options,
             form: Form::Command,
+            enforce: if args.enforce { Enforce::Always } else { Enforce::WhereUsual },
             process: if args.foreground { Process::Foreground } else { Process::Daemon },
             name: None,
         },

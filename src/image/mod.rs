@@ -19,6 +19,8 @@ mod open;
 mod platform;
 mod reference;
 mod storage;
+#[cfg(test)]
+mod testing;
 
 use std::path::PathBuf;
 

@@ -3,8 +3,11 @@ use std::io::Read;
 
 use super::*;
 
-/// A tar of raw headers: (kind, name, link, stated size, data).
-fn write(path: &Path, members: &[(u8, &[u8], &[u8], u64, &[u8])]) {
+/// A raw member: kind, name, link, stated size, data.
+type Raw<'a> = (u8, &'a [u8], &'a [u8], u64, &'a [u8]);
+
+/// A tar of raw members.
+fn write(path: &Path, members: &[Raw<'_>]) {
     let mut out = Vec::new();
     for (kind, name, link, size, data) in members {
         let mut header = Header::new_gnu();

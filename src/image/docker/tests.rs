@@ -4,8 +4,11 @@ use super::*;
 use crate::image::testing::{Tree, config};
 use crate::image::{Format, ImageRef, detect};
 
-/// `podman save`: (names, platform, layers) of each image.
-fn archive(images: &[(Option<&[&str]>, &str, &[&str])]) -> Tree {
+/// Names, platform and layers of an image.
+type Made<'a> = (Option<&'a [&'a str]>, &'a str, &'a [&'a str]);
+
+/// As podman saves images.
+fn archive(images: &[Made<'_>]) -> Tree {
     let mut tree = Tree::default();
     let mut list = Vec::new();
     for (names, platform, layers) in images {

@@ -280,7 +280,7 @@ fn indexes_that_never_end_are_refused() {
     let itself = json!({"mediaType": INDEX, "digest": digest, "size": 240});
     let document = json!({"schemaVersion": 2, "manifests": [itself.clone()]}).to_string();
     tree.put(format!("blobs/sha256/{}", "ab".repeat(32)), format!("{document:240}"));
-    tree.layout(&[itself.clone()]);
+    tree.layout(std::slice::from_ref(&itself));
     assert!(
         error(&tree, &any).starts_with("sha256 of the index sha256:abababababab: expected "),
         "{}",

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::choose::Listing;
+use super::store::StoreProblem;
 use crate::digest::{Digest, DigestError};
 use crate::error::describe;
 
@@ -154,6 +155,9 @@ pub enum Problem {
         /// What to do instead.
         hint: String,
     },
+    /// The layer store, not the image.
+    #[error(transparent)]
+    Store(#[from] StoreProblem),
 }
 
 impl Problem {
@@ -204,6 +208,7 @@ impl Problem {
             Problem::Name { .. } => "podman images lists names and ids".to_owned(),
             Problem::Empty => "copy or commit an image into it first".to_owned(),
             Problem::Unsupported { hint, .. } => hint.clone(),
+            Problem::Store(problem) => problem.hint(),
         };
         Some(hint)
     }

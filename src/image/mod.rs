@@ -7,20 +7,24 @@ mod archive;
 mod assemble;
 mod blob;
 mod choose;
+pub mod compression;
 mod config;
 mod docker;
-mod documents;
+pub mod documents;
 pub mod error;
 mod files;
 mod layout;
 mod media;
 mod names;
 mod open;
+mod pipe;
 mod platform;
 mod reference;
 mod storage;
+pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 
 use std::path::PathBuf;
 

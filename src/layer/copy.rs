@@ -4,7 +4,6 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-use super::directory::Layer;
 use crate::error::{Error, OpContext, Result};
 use crate::marker::XattrRules;
 use crate::sys::fs::At;
@@ -30,26 +29,28 @@ pub fn copy_data(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> Result<
             // The file system does not know holes.
             Err(_) => (offset, size),
         };
-        copy_extent(from, to, start, end.min(size), &mut buffer)?;
+        copy_extent((from, start), (to, start), end.min(size).saturating_sub(start), &mut buffer)?;
         offset = end;
     }
     // A hole at the end is only a size.
     file::truncate(to, size).op("truncate the copy")
 }
 
-fn copy_extent(
-    from: BorrowedFd<'_>,
-    to: BorrowedFd<'_>,
-    mut offset: u64,
-    end: u64,
+/// Copies `len` bytes from a place of one file to a place of another, and says how many: fewer only where the first file
+/// ends. Within the kernel where it can; else through `buffer`, which is kept for the next piece.
+pub(crate) fn copy_extent(
+    from: (BorrowedFd<'_>, u64),
+    to: (BorrowedFd<'_>, u64),
+    len: u64,
     buffer: &mut Vec<u8>,
-) -> Result<()> {
-    while offset < end {
-        let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK * 64);
-        let copied =
-            if buffer.is_empty() { file::copy_range((from, offset), (to, offset), len) } else { Ok(0) };
+) -> Result<u64> {
+    let mut done = 0;
+    while done < len {
+        let (from, to) = ((from.0, from.1 + done), (to.0, to.1 + done));
+        let len = usize::try_from(len - done).unwrap_or(CHUNK).min(CHUNK * 64);
+        let copied = if buffer.is_empty() { file::copy_range(from, to, len) } else { Ok(0) };
         match copied {
-            Ok(n) if n > 0 => offset += n as u64,
+            Ok(n) if n > 0 => done += n as u64,
             // Nothing copied though there is data, or not between these file systems: by hand from here on.
             Ok(_)
             | Err(
@@ -57,20 +58,20 @@ fn copy_extent(
             ) => {
                 buffer.resize(CHUNK, 0);
                 let want = len.min(CHUNK);
-                let n = file::read_at(from, &mut buffer[..want], offset).op("read the lower file")?;
+                let n = file::read_at(from.0, &mut buffer[..want], from.1).op("read the lower file")?;
                 if n == 0 {
-                    return Ok(());
+                    break;
                 }
-                let written = file::write_full_at(to, &buffer[..n], offset).op("write the copy")?;
+                let written = file::write_full_at(to.0, &buffer[..n], to.1).op("write the copy")?;
                 if written < n {
                     return Err(Error::new("write the copy", Errno::ENOSPC));
                 }
-                offset += n as u64;
+                done += n as u64;
             }
             Err(errno) => return Err(Error::new("copy data", errno)),
         }
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Which attributes a copy keeps.
@@ -84,22 +85,24 @@ pub struct CopyRules {
     pub privileged: bool,
 }
 
-/// Copies all extended attributes but the overlay's own.
-pub fn copy_xattrs(layer: &Layer, from: At<'_>, to: At<'_>, rules: CopyRules) -> Result<()> {
-    let names = xattr::list(from).op("list attributes")?;
-    let source = layer.xattr_rules();
-    for name in names.iter() {
+/// Copies extended attributes. `names` are those that users see, without the overlay's own; `value` gives theirs.
+pub fn copy_xattrs(
+    names: Vec<Vec<u8>>,
+    value: impl Fn(&[u8]) -> Result<Vec<u8>>,
+    to: At<'_>,
+    rules: CopyRules,
+) -> Result<()> {
+    for name in &names {
         let is_acl = name.starts_with(b"system.posix_acl_");
         if is_acl && !rules.acl {
             continue;
         }
-        let Some(shown) = source.shown(name) else { continue };
-        let Ok(stored) = rules.target.stored(&shown) else { continue };
-        let value = match xattr::get(from, name) {
+        let Ok(stored) = rules.target.stored(name) else { continue };
+        let value = match value(name) {
             Ok(value) => value,
             // Listed, but not for this user to read.
-            Err(Errno::ENODATA | Errno::EPERM | Errno::EACCES) => continue,
-            Err(errno) => return Err(Error::new("read attribute", errno).at(name)),
+            Err(error) if matches!(error.errno(), Errno::ENODATA | Errno::EPERM | Errno::EACCES) => continue,
+            Err(error) => return Err(error.at(name)),
         };
         match xattr::set(to, &stored, &value, SetMode::Any) {
             Ok(()) => {}

@@ -1,5 +1,14 @@
 //! A tar as a layer: scanned once into an index, and served from where it lies.
 
+mod data;
+mod index;
 mod layer;
+mod links;
+#[cfg(feature = "image")]
+mod scan;
 
-pub use layer::{TarData, TarLayer};
+pub use data::TarData;
+pub use index::{Child, Entry, Extent, Extents, Index, LinkBelow, Summary, What};
+pub use layer::TarLayer;
+#[cfg(feature = "image")]
+pub use scan::{Limits, NameOf, NameProblem, Problem, ScanError, Scanned, scan};

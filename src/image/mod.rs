@@ -10,7 +10,7 @@ mod choose;
 pub mod compression;
 mod config;
 mod docker;
-mod documents;
+pub mod documents;
 pub mod error;
 mod files;
 mod layout;
@@ -22,6 +22,8 @@ mod platform;
 mod reference;
 mod storage;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod verify;
 
 use std::path::PathBuf;

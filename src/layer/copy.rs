@@ -4,7 +4,6 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-use super::directory::Layer;
 use crate::error::{Error, OpContext, Result};
 use crate::marker::XattrRules;
 use crate::sys::fs::At;
@@ -84,22 +83,24 @@ pub struct CopyRules {
     pub privileged: bool,
 }
 
-/// Copies all extended attributes but the overlay's own.
-pub fn copy_xattrs(layer: &Layer, from: At<'_>, to: At<'_>, rules: CopyRules) -> Result<()> {
-    let names = xattr::list(from).op("list attributes")?;
-    let source = layer.xattr_rules();
-    for name in names.iter() {
+/// Copies extended attributes. `names` are those that users see, without the overlay's own; `value` gives theirs.
+pub fn copy_xattrs(
+    names: Vec<Vec<u8>>,
+    value: impl Fn(&[u8]) -> Result<Vec<u8>>,
+    to: At<'_>,
+    rules: CopyRules,
+) -> Result<()> {
+    for name in &names {
         let is_acl = name.starts_with(b"system.posix_acl_");
         if is_acl && !rules.acl {
             continue;
         }
-        let Some(shown) = source.shown(name) else { continue };
-        let Ok(stored) = rules.target.stored(&shown) else { continue };
-        let value = match xattr::get(from, name) {
+        let Ok(stored) = rules.target.stored(name) else { continue };
+        let value = match value(name) {
             Ok(value) => value,
             // Listed, but not for this user to read.
-            Err(Errno::ENODATA | Errno::EPERM | Errno::EACCES) => continue,
-            Err(errno) => return Err(Error::new("read attribute", errno).at(name)),
+            Err(error) if matches!(error.errno(), Errno::ENODATA | Errno::EPERM | Errno::EACCES) => continue,
+            Err(error) => return Err(error.at(name)),
         };
         match xattr::set(to, &stored, &value, SetMode::Any) {
             Ok(()) => {}

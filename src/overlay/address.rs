@@ -4,7 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use super::Overlay;
-use super::node::{DirNode, LeafData, LeafState, LowerFile, LowerPart, Node, Source, UpperPart};
+use super::node::{
+    AttributesAt, DirNode, LeafData, LeafState, LowerFile, LowerPart, Node, Reached, Source, UpperPart,
+};
+use super::object::{DirIn, Object};
+use super::stack::AnyLayer;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::Layer;
 use crate::path::{NameBuf, RelPath};
@@ -78,51 +82,67 @@ impl Overlay {
         path
     }
 
-    /// The descriptor of a directory's part in a lower layer.
-    pub(super) fn lower_fd(&self, part: &LowerPart) -> Result<Arc<OwnedFd>> {
-        part.fd.get(&self.descriptors, || self.stack.layer(part.depth).open_dir(&part.path))
+    /// A directory's part in a lower layer.
+    pub(super) fn lower_dir(&self, part: &LowerPart) -> Result<DirIn<'_>> {
+        match (&part.reached, self.stack.layer(part.depth)) {
+            (Reached::Descriptor(cell), AnyLayer::Directory(layer)) => {
+                Ok(DirIn::Fd(cell.get(&self.descriptors, || layer.open_dir(&part.path))?, layer))
+            }
+            (Reached::Entry(entry), AnyLayer::Tar(layer)) => Ok(DirIn::Entry(*entry, layer)),
+            (_, layer) => Err(Error::new("open directory", Kind::Stale).in_layer(layer.id())),
+        }
     }
 
-    /// The topmost part of a directory, with its layer: where its attributes are.
-    pub(super) fn top_part(&self, node: &Node, dir: &DirNode) -> Result<(Held, &Layer)> {
+    /// What has a directory's attributes.
+    pub(super) fn dir_object(&self, node: &Node, dir: &DirNode) -> Result<Object<'_>> {
         if let (Some(part), Some(upper)) = (dir.upper.get(), self.stack.upper()) {
-            return Ok((Held::Itself(self.upper_fd(node, dir, part)?), &upper.layer));
+            return Ok(Object::Held(Held::Itself(self.upper_fd(node, dir, part)?), &upper.layer));
         }
-        match dir.lowers.first() {
-            Some(part) => Ok((Held::Itself(self.lower_fd(part)?), self.stack.layer(part.depth))),
-            None => Err(Error::new("find directory", Kind::Stale)),
-        }
+        let part = match &dir.attributes {
+            AttributesAt::Part(number) => dir.lowers.get(*number),
+            AttributesAt::Hidden(part) => Some(&**part),
+        };
+        let part = part.ok_or_else(|| Error::new("find directory", Kind::Stale))?;
+        Ok(self.lower_dir(part)?.into_object())
     }
 
-    /// Where a file's metadata is, with its layer. Holds as long as the state is locked.
-    pub(super) fn held(&self, state: &LeafState) -> Result<(Held, &Layer)> {
+    /// What has a file's metadata. Holds as long as the state is locked.
+    pub(super) fn object(&self, state: &LeafState) -> Result<Object<'_>> {
         match &state.source {
-            Source::Lower(file) => self.held_lower(file),
-            Source::Upper => {
-                let upper = self.stack.upper().ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                let place = state.places.first().ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                let dir = place.dir.as_dir().ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                let part = dir.upper.get().ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                let fd = self.upper_fd(&place.dir, dir, part)?;
-                Ok((Held::InDir(fd, place.name.clone()), &upper.layer))
-            }
-            Source::Indexed(name) => {
-                let upper = self.stack.upper().ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                let index = upper.index_fd().ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                Ok((Held::InDir(index, name.clone()), &upper.layer))
-            }
-            Source::Nameless(fd) => {
-                let upper = self.stack.upper().ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                Ok((Held::Itself(Arc::clone(fd)), &upper.layer))
+            Source::Lower(file) => self.lower_object(file),
+            Source::Upper | Source::Indexed(_) | Source::Nameless(_) => {
+                let (held, layer) = self.held(state)?;
+                Ok(Object::Held(held, layer))
             }
         }
     }
 
-    /// Where a file's data is, with its layer.
-    pub(super) fn held_data(&self, state: &LeafState) -> Result<(Held, &Layer)> {
+    /// Where a file's metadata is in the upper, with its layer. Holds as long as the state is locked.
+    ///
+    /// # Errors
+    /// [`Kind::Stale`] for what has not been copied up.
+    pub(super) fn held(&self, state: &LeafState) -> Result<(Held, &Layer)> {
+        let stale = || Error::new("find file", Kind::Stale);
+        let upper = self.stack.upper().ok_or_else(stale)?;
+        let held = match &state.source {
+            Source::Lower(_) => return Err(stale()),
+            Source::Upper => {
+                let place = state.places.first().ok_or_else(stale)?;
+                let dir = place.dir.as_dir().ok_or_else(stale)?;
+                let part = dir.upper.get().ok_or_else(stale)?;
+                Held::InDir(self.upper_fd(&place.dir, dir, part)?, place.name.clone())
+            }
+            Source::Indexed(name) => Held::InDir(upper.index_fd().ok_or_else(stale)?, name.clone()),
+            Source::Nameless(fd) => Held::Itself(Arc::clone(fd)),
+        };
+        Ok((held, &upper.layer))
+    }
+
+    /// What has a file's data.
+    pub(super) fn data_object(&self, state: &LeafState) -> Result<Object<'_>> {
         match &state.data {
-            LeafData::Here => self.held(state),
-            LeafData::Below(file) => self.held_lower(file),
+            LeafData::Here => self.object(state),
+            LeafData::Below(file) => self.lower_object(file),
             LeafData::Missing => Err(Error::new(
                 "find the data of a metadata-only copy",
                 Kind::Corrupt("no layer below has its data".into()),
@@ -130,23 +150,27 @@ impl Overlay {
         }
     }
 
-    pub(super) fn held_lower(&self, file: &LowerFile) -> Result<(Held, &Layer)> {
+    pub(super) fn lower_object(&self, file: &LowerFile) -> Result<Object<'_>> {
+        let stale = || Error::new("find file", Kind::Stale);
         match file {
             LowerFile::InPart { dir, part, name } => {
-                let part = dir
-                    .as_dir()
-                    .and_then(|dir| dir.lowers.get(usize::from(*part)))
-                    .ok_or_else(|| Error::new("find file", Kind::Stale))?;
-                Ok((Held::InDir(self.lower_fd(part)?, name.clone()), self.stack.layer(part.depth)))
+                let dir = dir.as_dir().ok_or_else(stale)?;
+                let part = dir.lowers.get(usize::from(*part)).ok_or_else(stale)?;
+                match self.lower_dir(part)? {
+                    DirIn::Fd(fd, layer) => Ok(Object::Held(Held::InDir(fd, name.clone()), layer)),
+                    DirIn::Entry(..) => Err(stale()),
+                }
             }
             LowerFile::AtPath { depth, path } => {
-                let layer = self.stack.layer(*depth);
-                let Some((parent, name)) = path.split_last() else {
-                    return Err(Error::new("find file", Kind::Stale));
-                };
+                let layer = self.stack.layer(*depth).directory().ok_or_else(stale)?;
+                let (parent, name) = path.split_last().ok_or_else(stale)?;
                 let dir = layer.open_dir(&parent)?;
-                Ok((Held::InDir(Arc::new(dir), name.to_owned()), layer))
+                Ok(Object::Held(Held::InDir(Arc::new(dir), name.to_owned()), layer))
             }
+            LowerFile::Entry { depth, entry } => match self.stack.layer(*depth) {
+                AnyLayer::Tar(layer) => Ok(Object::Entry(*entry, layer)),
+                AnyLayer::Directory(_) => Err(stale()),
+            },
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Overlay;
-use super::address::Held;
-use super::copy_up::{Content, open_lower};
+use super::copy_up::Content;
 use super::lookup::{directory, leaf};
-use super::node::{Body, DirNode, LeafData, LeafState, Node, Source};
+use super::node::{AttributesAt, Body, DirNode, LeafData, LeafState, Node, Source};
+use super::object::Object;
 use super::ownership::LayerStat;
 use super::types::*;
 use nix::errno::Errno;
@@ -50,29 +50,28 @@ impl Overlay {
     }
 
     fn dir_attr(&self, node: &Node, dir: &DirNode) -> Result<Attr> {
-        let (held, layer) = self.top_part(node, dir)?;
-        Ok(self.dir_attr_from(dir, &layer.stat(held.at())?))
+        Ok(self.dir_attr_from(dir, &self.dir_object(node, dir)?.stat()?))
     }
 
     /// The attributes of a directory whose topmost part has these.
     pub(super) fn dir_attr_from(&self, dir: &DirNode, top: &Stat) -> Attr {
         let mut attr = self.attr_from(top, dir.ino);
         attr.blksize = DIRECTORY_BLKSIZE;
-        if self.options.static_nlink || dir.is_merged() {
+        let hidden = matches!(dir.attributes, AttributesAt::Hidden(_)) && dir.upper.get().is_none();
+        if self.options.static_nlink || dir.is_merged() || hidden {
             attr.nlink = 1;
         }
         attr
     }
 
     pub(super) fn leaf_attr(&self, state: &LeafState) -> Result<Attr> {
-        let (held, layer) = self.held(state)?;
-        let stat = layer.stat(held.at())?;
+        let object = self.object(state)?;
+        let stat = object.stat()?;
         let mut attr = self.attr_from(&stat, state.ino);
         match &state.data {
             LeafData::Here => {}
             LeafData::Below(file) => {
-                let (held, layer) = self.held_lower(file)?;
-                attr.blocks = layer.stat(held.at())?.blocks;
+                attr.blocks = self.lower_object(file)?.stat()?.blocks;
             }
             LeafData::Missing => attr.blocks = 0,
         }
@@ -80,7 +79,9 @@ impl Overlay {
             // The layer keeps the name that the union has lost.
             attr.nlink = attr.nlink.saturating_sub(1);
         }
-        if let (Source::Indexed(_), Some(upper)) = (&state.source, self.stack.upper()) {
+        if let (Source::Indexed(_), Object::Held(held, _), Some(upper)) =
+            (&state.source, &object, self.stack.upper())
+        {
             attr.nlink = self.union_nlink(upper, held.at())?;
         }
         Ok(attr)
@@ -170,9 +171,10 @@ impl Overlay {
             Some(fd) => fd,
             None => Arc::new(self.open_data(&leaf(node)?.read(), Access::ReadWrite)?),
         };
+        let fd = fd.descriptor()?;
         match times {
-            Times::Touch => file::truncate(fd.as_fd(), size),
-            Times::Keep => file::truncate_by_path(fd.as_fd(), size),
+            Times::Touch => file::truncate(fd, size),
+            Times::Keep => file::truncate_by_path(fd, size),
         }
         .op("truncate")
         .in_layer(LayerRef::Upper)
@@ -281,14 +283,13 @@ impl Overlay {
             return Err(Error::new("read link", Kind::Invalid("it is not a symlink")));
         }
         let state = file.read();
-        let (held, layer) = self.held(&state)?;
-        read_target(&held).in_layer(layer.id)
+        self.object(&state)?.readlink()
     }
 
     /// Space and names, of the upper's file system or the topmost layer's.
     pub fn statfs(&self) -> Result<StatFs> {
         let top = self.stack.top();
-        let stat = fs::statfs(top.root_io()).op("statfs").in_layer(top.id)?;
+        let stat = fs::statfs(top.on_file_system()).op("statfs").in_layer(top.id())?;
         let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let longest = self.longest_name();
         Ok(StatFs {
@@ -338,20 +339,6 @@ impl Overlay {
 fn without_privilege(perm: u32, in_group: bool) -> u32 {
     let sgid = if perm & libc::S_IXGRP != 0 || !in_group { libc::S_ISGID } else { 0 };
     perm & !(libc::S_ISUID | sgid)
-}
-
-/// Reads a symlink's target; where types are recorded, it may be the content of a regular file.
-pub(super) fn read_target(held: &Held) -> Result<Vec<u8>> {
-    match fs::readlink(held.at()) {
-        Err(Errno::EINVAL) => {
-            let fd = open_lower(held).op("read link")?;
-            let mut target = vec![0; libc::PATH_MAX as usize];
-            let len = file::read_full_at(fd.as_fd(), &mut target, 0).op("read link")?;
-            target.truncate(len);
-            Ok(target)
-        }
-        other => other.op("read link"),
-    }
 }
 
 #[cfg(test)]

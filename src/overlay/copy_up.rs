@@ -12,21 +12,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Overlay;
-use super::address::Held;
-use super::attributes::read_target;
 use super::descriptors::Cell;
 use super::listing::Names;
 use super::lookup::{directory, leaf};
 use super::node::{DirNode, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart};
+use super::object::Object;
 use super::ownership::LayerStat;
 use super::types::{FileKind, Invalidation};
 use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
-use crate::layer::{CopyRules, Layer, Staged, Upper, copy_data, copy_xattrs};
+use crate::layer::{CopyRules, Staged, Upper, copy_xattrs};
 use crate::marker::{InodeMark, Marker, ORIGIN_UNKNOWN, Origin, OriginFlags, YES};
+use crate::sys::file;
 use crate::sys::fs::{self, At, RenameFlag, Stat, Time};
 use crate::sys::xattr::{self, SetMode};
-use crate::sys::{SysResult, file};
 
 /// Is the data copied, or about to be thrown away?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +94,11 @@ impl Overlay {
         parent_part: &UpperPart,
         parent_fd: &OwnedFd,
     ) -> Result<()> {
-        let (from, layer) = self.top_part(node, dir)?;
-        let stat = layer.stat(from.at())?;
+        let from = self.dir_object(node, dir)?;
+        let stat = from.stat()?;
         let staged = upper.stage_directory()?;
-        self.copy_attributes(upper, layer, from.at(), &stat, &staged)?;
-        let marked = self.write_origin(upper, layer, from.at(), &stat, &staged)?;
+        self.copy_attributes(upper, &from, &stat, &staged)?;
+        let marked = self.write_origin(upper, &self.origin_of(dir, from)?, &staged)?;
         let inode = fs::stat(staged.at()).op("stat the copy")?.ino;
         let restored = self.remember_times(parent_fd)?;
         if marked {
@@ -142,13 +141,13 @@ impl Overlay {
         };
         let result = match source {
             Source::Lower(from) => {
-                let (meta, layer) = self.held_lower(&from)?;
+                let meta = self.lower_object(&from)?;
                 let data = match (&data, content) {
-                    (LeafData::Below(file), _) => Some(self.held_lower(file)?.0),
-                    (LeafData::Missing, Content::Keep) => Some(self.held_data(&file.read())?.0),
+                    (LeafData::Below(file), _) => Some(self.lower_object(file)?),
+                    (LeafData::Missing, Content::Keep) => Some(self.data_object(&file.read())?),
                     (LeafData::Missing, Content::Drop) | (LeafData::Here, _) => None,
                 };
-                self.copy_up_leaf(upper, node, file, kind, (&meta, data.as_ref(), layer), content)
+                self.copy_up_leaf(upper, node, file, kind, (&meta, data.as_ref()), content)
             }
             Source::Upper | Source::Indexed(_) | Source::Nameless(_) => {
                 self.copy_up_data(upper, file, content)
@@ -173,21 +172,21 @@ impl Overlay {
         node: &Arc<Node>,
         file: &LeafNode,
         kind: FileKind,
-        (meta, data, layer): (&Held, Option<&Held>, &Layer),
+        (meta, data): (&Object<'_>, Option<&Object<'_>>),
         content: Content,
     ) -> Result<()> {
-        let stat = layer.stat(meta.at())?;
+        let stat = meta.stat()?;
         let staged = self.stage_copy(upper, kind, &stat, meta, data.unwrap_or(meta), content)?;
-        self.copy_attributes(upper, layer, meta.at(), &stat, &staged)?;
+        self.copy_attributes(upper, meta, &stat, &staged)?;
         let inode = fs::stat(staged.at()).op("stat the copy")?;
         // A broken hard link is a file of its own from now on.
         let broken = stat.nlink > 1 && self.options.index == Index::Off;
-        let marked = !broken && self.write_origin(upper, layer, meta.at(), &stat, &staged)?;
+        let marked = !broken && self.write_origin(upper, meta, &staged)?;
         if let Some(fd) = staged.file() {
             upper.sync_copy(fd)?;
         }
         if stat.nlink > 1 && self.options.index == Index::On {
-            return self.publish_indexed(upper, node, file, (layer, meta), &stat, staged);
+            return self.publish_indexed(upper, node, file, meta, &stat, staged);
         }
         let number = broken.then(|| self.numbers.shown(inode.dev, inode.ino));
         self.publish(upper, node, file, staged, marked, number)
@@ -199,8 +198,8 @@ impl Overlay {
         upper: &'u Upper,
         kind: FileKind,
         stat: &Stat,
-        meta: &Held,
-        data: &Held,
+        meta: &Object<'_>,
+        data: &Object<'_>,
         content: Content,
     ) -> Result<Staged<'u>> {
         match kind {
@@ -209,12 +208,11 @@ impl Overlay {
                 if content == Content::Keep
                     && let Some(to) = staged.file()
                 {
-                    let from = open_lower(data).op("open lower file")?;
-                    copy_data(from.as_fd(), to, stat.size)?;
+                    data.open()?.copy_to(to, stat.size)?;
                 }
                 Ok(staged)
             }
-            FileKind::Symlink => upper.stage_symlink(&read_target(meta)?),
+            FileKind::Symlink => upper.stage_symlink(&meta.readlink()?),
             FileKind::Directory => Err(Error::new("copy up", Kind::IsADirectory)),
             FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo | FileKind::Socket => {
                 self.stage_special(upper, kind, stat.rdev_major, stat.rdev_minor)
@@ -242,8 +240,7 @@ impl Overlay {
     pub(super) fn copy_attributes(
         &self,
         upper: &Upper,
-        layer: &Layer,
-        from: At<'_>,
+        from: &Object<'_>,
         stat: &Stat,
         staged: &Staged<'_>,
     ) -> Result<()> {
@@ -258,7 +255,7 @@ impl Overlay {
             acl: self.options.acl == crate::config::Acl::On,
             privileged: self.options.privileged,
         };
-        copy_xattrs(layer, from, at, rules)?;
+        copy_xattrs(from.xattr_names()?, |name| from.xattr(name), at, rules)?;
         let inode = fs::stat(at).op("stat the copy")?;
         self.set_owner(upper, at, LayerStat::of(stat), &inode)?;
         let time = |(sec, nsec)| Time::To(sec, nsec);
@@ -268,29 +265,32 @@ impl Overlay {
     }
 
     /// Notes what the copy is a copy of. `false` where this cannot be noted: its number changes at the next mount.
-    fn write_origin(
-        &self,
-        upper: &Upper,
-        layer: &Layer,
-        from: At<'_>,
-        stat: &Stat,
-        staged: &Staged<'_>,
-    ) -> Result<bool> {
-        let origin = layer
-            .handle(from)
-            .and_then(|handle| Origin::new(layer.uuid, handle.kind, &handle.bytes, OriginFlags::NATIVE));
+    fn write_origin(&self, upper: &Upper, from: &Object<'_>, staged: &Staged<'_>) -> Result<bool> {
+        let uuid = from.layer().uuid();
+        let origin = from
+            .handle()
+            .and_then(|handle| Origin::new(uuid, handle.kind, &handle.bytes, OriginFlags::NATIVE));
         let value = origin.map_or_else(|| ORIGIN_UNKNOWN.to_vec(), |origin| origin.encode());
         let marked = upper.write_marker(staged.at(), Marker::Origin, &value)?;
         if marked
             && !self.options.opens_handles
             && let Some(namespace) = upper.namespace()
         {
-            let mark = InodeMark { uuid: layer.uuid, ino: stat.ino };
+            let mark = InodeMark { uuid, ino: from.stat()?.ino };
             xattr::set(staged.at(), InodeMark::xattr(namespace).to_bytes(), &mark.encode(), SetMode::Any)
                 .op("note the inode number")
                 .in_layer(LayerRef::Upper)?;
         }
         Ok(marked)
+    }
+
+    /// What a directory counts as a copy of: its topmost part, whose number it shows, though that have no attributes of
+    /// its own.
+    fn origin_of<'s>(&'s self, dir: &DirNode, attributes: Object<'s>) -> Result<Object<'s>> {
+        match dir.lowers.first() {
+            Some(top) => Ok(self.lower_dir(top)?.into_object()),
+            None => Ok(attributes),
+        }
     }
 
     pub(super) fn mark_impure(&self, upper: &Upper, part: &UpperPart, fd: &OwnedFd) -> Result<()> {
@@ -355,13 +355,13 @@ impl Overlay {
             let (meta, layer) = self.held(&state)?;
             let stat = layer.stat(meta.at())?;
             let from = match content {
-                Content::Keep => Some(open_lower(&self.held_data(&state)?.0).op("open lower file")?),
+                Content::Keep => Some(self.data_object(&state)?.open()?),
                 Content::Drop => None,
             };
             (meta.open(libc::O_RDWR).op("open metadata-only copy")?, from, stat)
         };
         match from {
-            Some(from) => copy_data(from.as_fd(), meta.as_fd(), stat.size)?,
+            Some(from) => from.copy_to(meta.as_fd(), stat.size)?,
             // Empty before the mark goes, or a crash would leave zeros.
             None => file::truncate(meta.as_fd(), 0).op("empty the copy").in_layer(LayerRef::Upper)?,
         }
@@ -422,12 +422,4 @@ fn nameless(staged: Staged<'_>) -> Result<OwnedFd> {
     };
     drop(staged);
     Ok(path)
-}
-
-/// Opens a lower file for reading, without changing its time of last access where this user may ask for that.
-pub(super) fn open_lower(held: &Held) -> SysResult<OwnedFd> {
-    match held.open(libc::O_RDONLY | libc::O_NOATIME) {
-        Err(nix::errno::Errno::EPERM) => held.open(libc::O_RDONLY),
-        other => other,
-    }
 }

@@ -10,7 +10,8 @@ use super::file::Opened;
 use super::listing::Listed;
 use super::lookup::directory;
 use super::node::{
-    Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, Node, NodePlace, Source, UpperPart,
+    AttributesAt, Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, Node, NodePlace, Source,
+    UpperPart,
 };
 use super::ownership::LayerStat;
 use super::types::*;
@@ -265,6 +266,7 @@ impl Overlay {
                 Some(place),
                 Some(upper),
                 Box::default(),
+                AttributesAt::Part(0),
                 dir.lower_path.join(name),
                 ino,
             )));

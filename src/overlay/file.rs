@@ -4,15 +4,17 @@
 //! node counts where its data has moved to; a handle that is behind opens anew.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nix::errno::Errno;
 
-use super::copy_up::{Content, open_lower};
+use super::copy_up::Content;
 use super::lookup::leaf;
 use super::node::{LeafData, LeafNode, LeafState, Node, Source};
+use super::object::Object;
+use super::open_file::OpenFile;
 use super::types::*;
 use super::{Overlay, lock};
 use crate::config::Durability;
@@ -56,7 +58,7 @@ struct Handle {
 #[derive(Debug, Clone)]
 struct Open {
     version: u32,
-    file: Arc<OwnedFd>,
+    file: Arc<OpenFile>,
 }
 
 impl Handles {
@@ -102,8 +104,9 @@ impl Overlay {
         let access = if empties && !mode.access.writes() { Access::ReadWrite } else { mode.access };
         let open = Arc::new(self.open_data(&file.read(), access)?);
         if let Truncate::Empty(kill) = mode.truncate {
-            file::truncate(open.as_fd(), 0).op("truncate").in_layer(LayerRef::Upper)?;
-            self.kill_priv(At::Fd(open.as_fd()), kill)?;
+            let fd = open.descriptor()?;
+            file::truncate(fd, 0).op("truncate").in_layer(LayerRef::Upper)?;
+            self.kill_priv(At::Fd(fd), kill)?;
         }
         let open = RwLock::new(Open { version, file: open });
         Ok(Opened { handle: self.handles.insert(Handle { node: Arc::clone(&node), access, open }) })
@@ -120,28 +123,30 @@ impl Overlay {
         file: Arc<OwnedFd>,
     ) -> Result<Opened> {
         let version = leaf(node)?.version.load(Ordering::Acquire);
-        let open = RwLock::new(Open { version, file });
+        let open = RwLock::new(Open { version, file: Arc::new(OpenFile::Descriptor(file)) });
         Ok(Opened { handle: self.handles.insert(Handle { node: Arc::clone(node), access, open }) })
     }
 
     /// Opens where a file's data is now. What is to be written is in the upper already.
-    pub(super) fn open_data(&self, state: &LeafState, access: Access) -> Result<OwnedFd> {
-        let (held, layer) = self.held_data(state)?;
+    pub(super) fn open_data(&self, state: &LeafState, access: Access) -> Result<OpenFile> {
+        let object = self.data_object(state)?;
         // What has not been copied up is read only; whoever writes sees to a copy first.
         let in_upper = !matches!(state.source, Source::Lower(_)) && matches!(state.data, LeafData::Here);
-        let opened = match access.writes() && in_upper {
-            true => match held.open(libc::O_RDWR) {
-                // Not readable for this process; writing is what was asked for.
-                Err(Errno::EACCES) => held.open(libc::O_WRONLY),
-                other => other,
-            },
-            false => open_lower(&held),
-        };
-        opened.op("open").in_layer(layer.id)
+        match &object {
+            Object::Held(held, layer) if access.writes() && in_upper => {
+                let opened = match held.open(libc::O_RDWR) {
+                    // Not readable for this process; writing is what was asked for.
+                    Err(Errno::EACCES) => held.open(libc::O_WRONLY),
+                    other => other,
+                };
+                opened.op("open").in_layer(layer.id).map(OpenFile::from)
+            }
+            Object::Held(..) | Object::Entry(..) => object.open(),
+        }
     }
 
     /// The file behind a handle, where its data is now.
-    fn current(&self, handle: &Handle) -> Result<Arc<OwnedFd>> {
+    fn current(&self, handle: &Handle) -> Result<Arc<OpenFile>> {
         let file = leaf(&handle.node)?;
         let version = file.version.load(Ordering::Acquire);
         {
@@ -156,12 +161,12 @@ impl Overlay {
         Ok(fresh)
     }
 
-    fn open_file(&self, handle: HandleId) -> Result<Arc<OwnedFd>> {
+    fn open_file(&self, handle: HandleId) -> Result<Arc<OpenFile>> {
         self.current(&*self.handles.get(handle)?)
     }
 
     /// The file behind a handle, in the upper, if it was opened for writing.
-    pub(super) fn writable_file(&self, handle: HandleId) -> Result<Option<Arc<OwnedFd>>> {
+    pub(super) fn writable_file(&self, handle: HandleId) -> Result<Option<Arc<OpenFile>>> {
         let handle = self.handles.get(handle)?;
         if !handle.access.writes() {
             return Ok(None);
@@ -170,7 +175,7 @@ impl Overlay {
         self.current(&handle).map(Some)
     }
 
-    fn for_writing(&self, handle: HandleId) -> Result<Arc<OwnedFd>> {
+    fn for_writing(&self, handle: HandleId) -> Result<Arc<OpenFile>> {
         self.stack.writable()?;
         self.writable_file(handle)?.ok_or_else(|| Error::new("write", Errno::EBADF))
     }
@@ -188,8 +193,7 @@ impl Overlay {
     /// # Errors
     /// What the layer's file system answers.
     pub fn read(&self, handle: HandleId, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        let file = self.open_file(handle)?;
-        file::read_full_at(file.as_fd(), buf, offset).op("read")
+        self.open_file(handle)?.read_at(buf, offset)
     }
 
     /// Writes all of `data`; fewer only where the file system is full.
@@ -205,16 +209,16 @@ impl Overlay {
         cause: WriteCause,
     ) -> Result<usize> {
         let file = self.for_writing(handle)?;
+        let fd = file.descriptor()?;
         // Our write(2) takes file capabilities away; storing into a mapping does not.
         let kept = match cause {
             WriteCause::Caller => None,
-            WriteCause::PageCache => xattr::get(At::Fd(file.as_fd()), CAPABILITY).ok(),
+            WriteCause::PageCache => xattr::get(At::Fd(fd), CAPABILITY).ok(),
         };
-        let written =
-            file::write_full_at(file.as_fd(), data, offset).op("write").in_layer(LayerRef::Upper)?;
-        self.kill_priv(At::Fd(file.as_fd()), kill)?;
+        let written = file::write_full_at(fd, data, offset).op("write").in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(fd), kill)?;
         if let Some(kept) = kept
-            && let Err(errno) = xattr::set(At::Fd(file.as_fd()), CAPABILITY, &kept, SetMode::Any)
+            && let Err(errno) = xattr::set(At::Fd(fd), CAPABILITY, &kept, SetMode::Any)
         {
             log::warn!("keep file capabilities over a write from a mapping: {}", errno.desc());
         }
@@ -230,12 +234,7 @@ impl Overlay {
         if upper.durability != Durability::SyncCopyUp {
             return Ok(());
         }
-        let file = self.open_file(handle)?;
-        match sync {
-            Sync::All => file::fsync(file.as_fd()),
-            Sync::DataOnly => file::fdatasync(file.as_fd()),
-        }
-        .op("sync")
+        self.open_file(handle)?.sync(sync)
     }
 
     /// fallocate(2).
@@ -252,8 +251,9 @@ impl Overlay {
     ) -> Result<()> {
         let file = self.for_writing(handle)?;
         let mode = i32::try_from(mode.bits()).map_err(|_| Error::new("fallocate", Kind::Invalid("mode")))?;
-        file::fallocate(file.as_fd(), mode, offset, len).op("fallocate").in_layer(LayerRef::Upper)?;
-        self.kill_priv(At::Fd(file.as_fd()), kill)
+        let fd = file.descriptor()?;
+        file::fallocate(fd, mode, offset, len).op("fallocate").in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(fd), kill)
     }
 
     /// Where the next data or hole is, from `offset` on.
@@ -261,12 +261,7 @@ impl Overlay {
     /// # Errors
     /// ENXIO beyond the end, or where there is no data any more.
     pub fn seek(&self, handle: HandleId, offset: u64, seek: Seek) -> Result<u64> {
-        let file = self.open_file(handle)?;
-        let whence = match seek {
-            Seek::Data => libc::SEEK_DATA,
-            Seek::Hole => libc::SEEK_HOLE,
-        };
-        file::seek(file.as_fd(), offset, whence).op("seek")
+        self.open_file(handle)?.seek(offset, seek)
     }
 
     /// copy_file_range(2): as many bytes as one call copies.
@@ -277,9 +272,9 @@ impl Overlay {
         let source = self.open_file(from.handle)?;
         let target = self.for_writing(to.handle)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(1 << 30);
-        let copied = file::copy_range((source.as_fd(), from.offset), (target.as_fd(), to.offset), len);
-        let copied = copied.op("copy range").in_layer(LayerRef::Upper)?;
-        self.kill_priv(At::Fd(target.as_fd()), kill)?;
+        let fd = target.descriptor()?;
+        let copied = source.copy_range(from.offset, (fd, to.offset), len).in_layer(LayerRef::Upper)?;
+        self.kill_priv(At::Fd(fd), kill)?;
         Ok(copied as u64)
     }
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::Overlay;
-use super::address::Held;
 use super::copy_up::settle;
 use super::lookup::directory;
 use super::node::{InodeKey, LeafNode, LeafState, Node, NodePlace, Source};
+use super::object::Object;
 use super::types::Invalidation;
 use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -27,8 +27,7 @@ impl Overlay {
     pub(super) fn link_key(
         &self,
         in_upper: bool,
-        layer: &Layer,
-        at: At<'_>,
+        object: &Object<'_>,
         stat: &Stat,
     ) -> Result<Option<InodeKey>> {
         if stat.is_dir() {
@@ -43,9 +42,10 @@ impl Overlay {
             return Ok(in_upper.then_some(InodeKey::Upper { ino: stat.ino }));
         }
         if !in_upper {
-            return Ok(index_name(layer, at).map(InodeKey::Indexed));
+            return Ok(index_name(object).map(InodeKey::Indexed));
         }
-        if let Some(name) = self.noted_index_name(layer, at)?
+        if let Object::Held(held, layer) = object
+            && let Some(name) = self.noted_index_name(layer, held.at())?
             && self.index_stat(&name)?.is_some_and(|entry| entry.ino == stat.ino)
         {
             return Ok(Some(InodeKey::Indexed(name)));
@@ -87,11 +87,11 @@ impl Overlay {
         upper: &Upper,
         node: &Node,
         file: &LeafNode,
-        (layer, meta): (&Layer, &Held),
+        lower: &Object<'_>,
         stat: &Stat,
         staged: Staged<'_>,
     ) -> Result<()> {
-        let (Some(index), Some(name)) = (upper.index(), index_name(layer, meta.at())) else {
+        let (Some(index), Some(name)) = (upper.index(), index_name(lower)) else {
             return Err(Error::new("index a hard link", Kind::Unsupported("the lower has no file handles")));
         };
         // Alone in the index it has one link, and stands for all names of the lower file.
@@ -161,7 +161,7 @@ impl Overlay {
         Ok(self
             .stack
             .lower_depths()
-            .map(|depth| self.stack.layer(depth))
+            .filter_map(|depth| self.stack.layer(depth).directory())
             .filter(|layer| layer.uuid == origin.uuid())
             .find_map(|layer| layer.open_handle(&handle))
             .and_then(|fd| fs::stat(At::Fd(fd.as_fd())).ok())
@@ -197,9 +197,9 @@ impl Overlay {
 }
 
 /// The name of the index entry for a lower file, where its file system has handles.
-fn index_name(layer: &Layer, at: At<'_>) -> Option<NameBuf> {
-    let handle = layer.handle(at)?;
-    Origin::new(layer.uuid, handle.kind, &handle.bytes, OriginFlags::NATIVE)?.index_name()
+fn index_name(lower: &Object<'_>) -> Option<NameBuf> {
+    let handle = lower.handle()?;
+    Origin::new(lower.layer().uuid(), handle.kind, &handle.bytes, OriginFlags::NATIVE)?.index_name()
 }
 
 /// Notes how many names the file has, given how many links its inode has.

@@ -5,20 +5,21 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
 
-use super::address::Held;
 use super::descriptors::Cell;
 use super::node::{
-    Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, LowerFile, LowerPart, Node, NodePlace,
-    Source, UpperPart,
+    AttributesAt, Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, LowerFile, LowerPart,
+    Node, NodePlace, Source, UpperPart,
 };
+use super::object::{DirIn, Object};
+use super::stack::AnyLayer;
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
-use crate::error::{Error, ErrorContext, Kind, OpContext, Result};
+use crate::error::{Error, Kind, LayerRef, Result};
 use crate::layer::{Found, FoundDir, Layer, OciMarks};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
 use crate::path::{Name, RelPath};
 use crate::resolve::{
-    Ask, Data, Depth, DirPart, LeafPart, Origin, Redirects, Resolution, Resolver, Step, Walked,
+    Ask, Data, Depth, DirPart, LeafPart, MergedDir, Origin, Redirects, Resolution, Resolver, Step, Walked,
     moved_on_the_way,
 };
 use crate::sys::fs::{self, At, Stat};
@@ -144,23 +145,15 @@ impl Overlay {
             _ => dir.lowers.get(part),
         };
         let Some(lower) = lower else { return Ok(Found::Absent) };
-        let layer = self.stack.layer(lower.depth);
-        let fd = self.lower_fd(lower)?;
-        let oci = self.lower_oci(layer, lower, &fd)?;
-        layer.look(fd.as_fd(), oci, name)
-    }
-
-    fn lower_oci<'p>(
-        &self,
-        layer: &Layer,
-        part: &'p LowerPart,
-        fd: &std::os::fd::OwnedFd,
-    ) -> Result<Option<&'p crate::layer::OciMarks>> {
-        if let Some(known) = part.oci.get() {
-            return Ok(known.as_deref());
-        }
-        let marks = layer.oci_marks(fd.as_fd())?;
-        Ok(part.oci.get_or_init(|| marks).as_deref())
+        let dir = self.lower_dir(lower)?;
+        let oci = match lower.oci.get() {
+            Some(known) => known,
+            None => {
+                let marks = dir.oci_marks()?;
+                lower.oci.get_or_init(|| marks)
+            }
+        };
+        dir.look(oci.as_deref(), name)
     }
 
     fn look_in_upper(
@@ -192,13 +185,12 @@ impl Overlay {
 
     /// Walks down one layer from its root, where a redirect leads.
     fn walk(&self, depth: Depth, path: &RelPath) -> Result<Walked> {
-        let layer = self.stack.layer(depth);
-        let mut dir = fs::reopen_dir(layer.root(), libc::O_PATH).op("open directory").in_layer(layer.id)?;
+        let mut dir = DirIn::root(self.stack.layer(depth))?;
         let mut walked = Walked { found: Found::Absent, stop: false, moved: None };
         let total = path.names().count();
         for (index, name) in path.names().enumerate() {
-            let oci = layer.oci_marks(dir.as_fd())?;
-            let found = layer.look(dir.as_fd(), oci.as_deref(), name)?;
+            let oci = dir.oci_marks()?;
+            let found = dir.look(oci.as_deref(), name)?;
             let left = total - index - 1;
             if let (Found::Dir(FoundDir { redirect: Some(Redirect::Absolute(_)), .. }), Redirects::Follow) =
                 (&found, self.options.redirects)
@@ -218,15 +210,12 @@ impl Overlay {
                 }
                 Found::Dir(found) => {
                     walked.stop |= found.opaque;
+                    dir = dir.enter(name, &found)?;
                     if let (Some(redirect), Redirects::Follow) = (found.redirect, self.options.redirects) {
                         let so_far = walked.moved.as_ref().unwrap_or(path);
                         let at = so_far.names().count() - left;
                         walked.moved = Some(moved_on_the_way(so_far, at, &redirect));
                     }
-                    dir = fs::open_at(dir.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY, 0)
-                        .op("open directory")
-                        .at(path.as_bytes())
-                        .in_layer(layer.id)?;
                 }
             }
         }
@@ -244,10 +233,10 @@ impl Overlay {
     ) -> Result<Option<(Arc<Node>, Attr)>> {
         match resolution {
             Resolution::Absent(_) => Ok(None),
-            Resolution::Dir(parts) => {
-                let Some(top) = parts.first() else { return Ok(None) };
-                let child = self.new_dir(node, dir, name, &parts);
-                let attr = self.dir_attr_from(&child, &top.found.stat);
+            Resolution::Dir(merged) => {
+                let Some(attributes) = merged.attributes() else { return Ok(None) };
+                let child = self.new_dir(node, dir, name, &merged);
+                let attr = self.dir_attr_from(&child, &attributes.found.stat);
                 Ok(Some((self.adopt(node, state, name, Body::Dir(Box::new(child))), attr)))
             }
             Resolution::Leaf { meta, data } => self.intern_leaf(node, dir, state, name, meta, data).map(Some),
@@ -279,9 +268,9 @@ impl Overlay {
             },
             link_key: None,
         };
-        let (held, layer) = self.held(&found)?;
-        let key = self.link_key(in_upper, layer, held.at(), &stat)?;
-        found.ino = self.leaf_ino(&held, layer, &stat)?;
+        let object = self.object(&found)?;
+        let key = self.link_key(in_upper, &object, &stat)?;
+        found.ino = self.leaf_ino(in_upper, &object, &stat)?;
         let indexed = self.indexed_source(key.as_ref())?;
         let is_indexed = indexed.is_some();
         if let Some(source) = indexed {
@@ -376,12 +365,12 @@ impl Overlay {
         node
     }
 
-    fn new_dir(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, parts: &[DirPart]) -> DirNode {
+    fn new_dir(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, merged: &MergedDir) -> DirNode {
         let mut upper = None;
         let mut lower_path = dir.lower_path.join(name);
         let mut lowers = Vec::new();
         let mut ino = None;
-        for part in parts {
+        for part in &merged.parts {
             let stat = &part.found.stat;
             if self.is_upper(part.depth) {
                 upper = Some(UpperPart::new(Cell::empty(), stat.ino, part.found.xwhiteouts));
@@ -395,18 +384,24 @@ impl Overlay {
                 continue;
             }
             ino.get_or_insert(self.numbers.shown(stat.dev, stat.ino));
-            let path = match &part.origin {
-                Origin::Path(path) => path.clone(),
-                Origin::Part { part, name } => {
-                    let index = part - usize::from(dir.upper.get().is_some());
-                    dir.lowers.get(index).map(|lower| lower.path.join(name.as_name())).unwrap_or_default()
-                }
-            };
-            lowers.push(LowerPart::new(part.depth, path, part.found.xwhiteouts));
+            lowers.push(lower_part(dir, part));
         }
-        let own = parts.first().map(|part| self.numbers.shown(part.found.stat.dev, part.found.stat.ino));
+        let attributes = match &merged.hidden {
+            Some(part) => AttributesAt::Hidden(Box::new(lower_part(dir, part))),
+            // The upper, where it has a part, has the attributes.
+            None => AttributesAt::Part(merged.attributes.saturating_sub(usize::from(upper.is_some()))),
+        };
+        let own =
+            merged.parts.first().map(|part| self.numbers.shown(part.found.stat.dev, part.found.stat.ino));
         let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
-        DirNode::new(Some(place), upper, lowers.into(), lower_path, ino.or(own).unwrap_or_default())
+        DirNode::new(
+            Some(place),
+            upper,
+            lowers.into(),
+            attributes,
+            lower_path,
+            ino.or(own).unwrap_or_default(),
+        )
     }
 
     fn is_upper(&self, depth: Depth) -> bool {
@@ -418,12 +413,15 @@ impl Overlay {
     }
 
     /// `st_ino` of anything but a directory: of what it was copied up from, where that is recorded.
-    fn leaf_ino(&self, held: &Held, layer: &Layer, stat: &Stat) -> Result<u64> {
+    fn leaf_ino(&self, in_upper: bool, object: &Object<'_>, stat: &Stat) -> Result<u64> {
         let own = self.numbers.shown(stat.dev, stat.ino);
-        if layer.id != crate::error::LayerRef::Upper {
-            return Ok(own);
+        match object {
+            // The upper of a read-only mount counts as such, too.
+            Object::Held(held, layer) if in_upper || layer.id == LayerRef::Upper => {
+                Ok(self.origin_ino(layer, held.at())?.unwrap_or(own))
+            }
+            Object::Held(..) | Object::Entry(..) => Ok(own),
         }
-        Ok(self.origin_ino(layer, held.at())?.unwrap_or(own))
     }
 
     /// The number of what an object of the upper was copied up from.
@@ -434,7 +432,8 @@ impl Overlay {
         let lowers = || self.stack.lower_depths().map(|depth| self.stack.layer(depth));
         if self.options.opens_handles {
             let handle = FileHandle { kind: origin.handle_type(), bytes: origin.handle().to_vec() };
-            for lower in lowers().filter(|lower| lower.uuid == origin.uuid()) {
+            for lower in lowers().filter_map(AnyLayer::directory).filter(|lower| lower.uuid == origin.uuid())
+            {
                 if let Some(fd) = lower.open_handle(&handle)
                     && let Ok(stat) = fs::stat(At::Fd(fd.as_fd()))
                     && stat.dev == lower.dev
@@ -447,9 +446,9 @@ impl Overlay {
         for namespace in layer.rules.markers.namespaces() {
             if let Ok(value) = crate::sys::xattr::get(at, InodeMark::xattr(*namespace).to_bytes())
                 && let Ok(mark) = InodeMark::decode(&value)
-                && let Some(lower) = lowers().find(|lower| lower.uuid == mark.uuid)
+                && let Some(lower) = lowers().find(|lower| lower.uuid() == mark.uuid)
             {
-                return Ok(Some(self.numbers.shown(lower.dev, mark.ino)));
+                return Ok(Some(self.numbers.shown(lower.dev(), mark.ino)));
             }
         }
         Ok(None)
@@ -466,8 +465,23 @@ fn live(links: &HashMap<InodeKey, Weak<Node>>, key: &InodeKey) -> Option<Arc<Nod
     links.get(key).and_then(Weak::upgrade).filter(|node| !node.gone.load(Ordering::Acquire))
 }
 
+/// A part that the resolver has found, kept.
+fn lower_part(dir: &DirNode, part: &DirPart) -> LowerPart {
+    let path = match &part.origin {
+        Origin::Path(path) => path.clone(),
+        Origin::Part { part, name } => {
+            let index = part - usize::from(dir.upper.get().is_some());
+            dir.lowers.get(index).map(|lower| lower.path.join(name.as_name())).unwrap_or_default()
+        }
+    };
+    LowerPart::new(part.depth, path, &part.found)
+}
+
 /// Where a file is, if it is in a lower layer.
 fn lower_file(node: &Arc<Node>, dir: &DirNode, part: &LeafPart) -> Option<LowerFile> {
+    if let Some(entry) = part.found.entry {
+        return Some(LowerFile::Entry { depth: part.depth, entry });
+    }
     match &part.origin {
         Origin::Path(path) => Some(LowerFile::AtPath { depth: part.depth, path: Arc::new(path.clone()) }),
         Origin::Part { part, name } => {

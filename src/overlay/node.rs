@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use super::descriptors::Cell;
 use super::listing::Names;
 use super::types::{FileKind, NodeId};
-use crate::layer::OciMarks;
+use crate::layer::{EntryId, FoundDir, OciMarks};
 use crate::path::{NameBuf, RelPath};
 use crate::resolve::Depth;
 
@@ -129,6 +129,8 @@ pub(super) struct DirNode {
     pub(super) upper: OnceLock<UpperPart>,
     /// Its parts below, top first; they never change.
     pub(super) lowers: Box<[LowerPart]>,
+    /// Where its attributes are, while it has no part in the upper.
+    pub(super) attributes: AttributesAt,
     /// Where the lowers are in the union of the lowers: what a redirect to them has to say.
     pub(super) lower_path: RelPath,
     /// `st_ino`.
@@ -160,9 +162,27 @@ pub(super) struct LowerPart {
     pub(super) path: RelPath,
     /// Empty files in it with the whiteout attribute are whiteouts.
     pub(super) xwhiteouts: bool,
-    pub(super) fd: Cell,
+    pub(super) reached: Reached,
     /// The names deleted by `.wh.` files in it, once looked.
     pub(super) oci: OnceLock<Option<Box<OciMarks>>>,
+}
+
+/// How a directory of a lower layer is reached.
+#[derive(Debug)]
+pub(super) enum Reached {
+    /// By a descriptor, opened by its path when it is needed.
+    Descriptor(Cell),
+    /// By its entry in the index of a tar.
+    Entry(EntryId),
+}
+
+/// Where a directory's attributes are, unless it has a part in the upper.
+#[derive(Debug)]
+pub(super) enum AttributesAt {
+    /// In the lower part with this number.
+    Part(usize),
+    /// In a directory whose content is hidden.
+    Hidden(Box<LowerPart>),
 }
 
 /// What a directory's state lock guards.
@@ -181,6 +201,7 @@ impl DirNode {
         place: Option<NodePlace>,
         upper: Option<UpperPart>,
         lowers: Box<[LowerPart]>,
+        attributes: AttributesAt,
         lower_path: RelPath,
         ino: u64,
     ) -> Self {
@@ -189,6 +210,7 @@ impl DirNode {
             place: Mutex::new(place),
             upper,
             lowers,
+            attributes,
             lower_path,
             ino,
             copying: Mutex::default(),
@@ -226,8 +248,13 @@ impl UpperPart {
 }
 
 impl LowerPart {
-    pub(super) fn new(depth: Depth, path: RelPath, xwhiteouts: bool) -> Self {
-        LowerPart { depth, path, xwhiteouts, fd: Cell::empty(), oci: OnceLock::new() }
+    /// What a layer has found at a path.
+    pub(super) fn new(depth: Depth, path: RelPath, found: &FoundDir) -> Self {
+        let reached = match found.entry {
+            Some(entry) => Reached::Entry(entry),
+            None => Reached::Descriptor(Cell::empty()),
+        };
+        LowerPart { depth, path, xwhiteouts: found.xwhiteouts, reached, oci: OnceLock::new() }
     }
 }
 
@@ -290,6 +317,8 @@ pub(super) enum LowerFile {
     InPart { dir: Arc<Node>, part: u16, name: NameBuf },
     /// By path from a layer's root, where a redirect led.
     AtPath { depth: Depth, path: Arc<RelPath> },
+    /// By its entry in the index of a tar.
+    Entry { depth: Depth, entry: EntryId },
 }
 
 impl LeafNode {

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::descriptors::{Cell, Descriptors};
 use super::file::Handles;
 use super::inode_numbers::InodeNumbers;
-use super::node::{Body, DirNode, LowerPart, Node, Table, UpperPart};
+use super::node::{AttributesAt, Body, DirNode, LowerPart, Node, Table, UpperPart};
 use super::ownership::Ownership;
 use super::stack::Stack;
 use super::types::{NodeId, Validity};
 use super::{Options, Overlay};
 use crate::config::{Behaviour, Index, RedirectDir, StackSpec};
 use crate::error::Result;
+use crate::layer::Attributes;
 use crate::path::RelPath;
 use crate::resolve::Redirects;
 use crate::sys::fs::At;
@@ -33,7 +34,7 @@ impl Overlay {
     /// cannot be written.
     pub fn open_stack(spec: &StackSpec, behaviour: &Behaviour) -> Result<Overlay> {
         let stack = Stack::open(spec, behaviour)?;
-        let numbers = InodeNumbers::new(stack.layers().map(|layer| layer.dev), behaviour);
+        let numbers = InodeNumbers::new(stack.layers().map(|layer| layer.dev()), behaviour);
         let root = Arc::new(root_node(&stack, &numbers)?);
         let options = options(&stack, behaviour);
         let nodes = Table::new();
@@ -61,12 +62,17 @@ impl Overlay {
 fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
     let mut lowers = Vec::new();
     let mut ino = None;
+    let mut attributes = None;
     for depth in stack.lower_depths() {
         let layer = stack.layer(depth);
         let found = layer.look_root()?;
         ino.get_or_insert(numbers.shown(found.stat.dev, found.stat.ino));
-        lowers.push(LowerPart::new(depth, RelPath::root(), found.xwhiteouts));
+        if found.attributes == Attributes::Own {
+            attributes.get_or_insert(lowers.len());
+        }
+        lowers.push(LowerPart::new(depth, RelPath::root(), &found));
     }
+    let attributes = AttributesAt::Part(attributes.unwrap_or_default());
     let upper = match stack.upper() {
         Some(upper) => {
             let found = upper.layer.look_root()?;
@@ -75,7 +81,8 @@ fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
         }
         None => None,
     };
-    let dir = DirNode::new(None, upper, lowers.into(), RelPath::root(), ino.unwrap_or(NodeId::ROOT.0));
+    let dir =
+        DirNode::new(None, upper, lowers.into(), attributes, RelPath::root(), ino.unwrap_or(NodeId::ROOT.0));
     // The kernel never forgets the root.
     Ok(Node {
         id: NodeId::ROOT,
@@ -109,12 +116,14 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
 
 /// An index names its entries by file handles: without them hard links are broken by a copy-up, as with `index=off`.
 fn index(stack: &Stack, asked: Index) -> Index {
-    let lacking = stack.layers().find(|layer| layer.handle(At::Fd(layer.root())).is_none());
+    let lacking = stack
+        .layers()
+        .find(|layer| layer.directory().is_none_or(|layer| layer.handle(At::Fd(layer.root())).is_none()));
     match (asked, lacking) {
         (Index::On, Some(layer)) => {
             log::warn!(
                 "index=on: the file system of {} has no file handles, so there is no index",
-                layer.path.display()
+                layer.path().display()
             );
             Index::Off
         }
@@ -125,6 +134,7 @@ fn index(stack: &Stack, asked: Index) -> Index {
 /// May this process open by handle on the layers' file systems? Asked by trying, of every layer's root.
 fn opens_handles(stack: &Stack) -> bool {
     stack.layers().all(|layer| {
+        let Some(layer) = layer.directory() else { return false };
         handle::of(At::Fd(layer.root()))
             .and_then(|found| handle::open(layer.root_io().as_fd(), &found))
             .is_ok()

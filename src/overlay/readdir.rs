@@ -1,13 +1,13 @@
 //! Listing directories.
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::Overlay;
 use super::listing::{DOT, DOT_DOT, Listed, Names};
 use super::lookup::directory;
 use super::node::{DirNode, DirState, Node};
+use super::object::DirIn;
 use super::types::{Attr, DirEntry, DirSink, Entry, FileKind, Listing, NodeId, SinkAnswer};
 use crate::error::{ErrorContext, Result};
 use crate::path::NameBuf;
@@ -115,34 +115,33 @@ impl Overlay {
         let mut hidden: HashSet<NameBuf> = HashSet::new();
         let mut parts = Vec::new();
         if let (Some(part), Some(upper)) = (dir.upper.get(), self.stack.upper()) {
-            parts.push((self.upper_fd(node, dir, part)?, &upper.layer, part.xwhiteouts));
+            parts.push((DirIn::Fd(self.upper_fd(node, dir, part)?, &upper.layer), part.xwhiteouts));
         }
         for part in &dir.lowers {
-            parts.push((self.lower_fd(part)?, self.stack.layer(part.depth), part.xwhiteouts));
+            parts.push((self.lower_dir(part)?, part.xwhiteouts));
         }
-        for (fd, layer, xwhiteouts) in parts {
+        for (part, xwhiteouts) in parts {
             // Whiteouts act on the layers below, not on what their own layer lists later.
             let mut hides = Vec::new();
-            layer
-                .list(fd.as_fd(), xwhiteouts, |entry| {
-                    if names.contains(entry.name) || hidden.contains(entry.name.as_bytes()) {
-                        return;
+            part.list(xwhiteouts, |entry| {
+                if names.contains(entry.name) || hidden.contains(entry.name.as_bytes()) {
+                    return;
+                }
+                let name = entry.name.to_owned();
+                match (entry.whiteout, merged) {
+                    (false, _) => {
+                        names.insert(name, Listed::Present(FileKind::from_dirent(entry.kind)));
                     }
-                    let name = entry.name.to_owned();
-                    match (entry.whiteout, merged) {
-                        (false, _) => {
-                            names.insert(name, Listed::Present(FileKind::from_dirent(entry.kind)));
-                        }
-                        (true, true) => hides.push(name),
-                        // A `.wh.` name (which has no type) is no entry of its layer.
-                        (true, false) if entry.kind != 0 => {
-                            names.insert(name, Listed::BareWhiteout(FileKind::from_dirent(entry.kind)));
-                        }
-                        (true, false) => {}
+                    (true, true) => hides.push(name),
+                    // A `.wh.` name (which has no type) is no entry of its layer.
+                    (true, false) if entry.kind != 0 => {
+                        names.insert(name, Listed::BareWhiteout(FileKind::from_dirent(entry.kind)));
                     }
-                })
-                .map_err(|e| e.at(self.path_of(node, dir).as_bytes()))
-                .in_layer(layer.id)?;
+                    (true, false) => {}
+                }
+            })
+            .map_err(|e| e.at(self.path_of(node, dir).as_bytes()))
+            .in_layer(part.id())?;
             hidden.extend(hides);
         }
         Ok(names)

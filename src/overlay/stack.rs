@@ -1,10 +1,14 @@
 //! The layers of a union, from the top down.
 
-use crate::config::{Behaviour, StackSpec, Whiteouts};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use crate::config::{Behaviour, LowerSpec, StackSpec, Whiteouts};
 use crate::error::{Error, Kind, LayerRef, Result};
-use crate::layer::{Layer, LayerRules, Upper, UpperOptions};
+use crate::layer::{FoundDir, Layer, LayerRules, Upper, UpperOptions};
 use crate::marker::MarkersRead;
 use crate::resolve::{Depth, Depths};
+use crate::tarball::TarLayer;
 
 /// The layers. There is always at least one lower.
 #[derive(Debug)]
@@ -15,11 +19,93 @@ pub(super) enum Stack {
     Writable(Box<Upper>, Lowers),
 }
 
+/// A layer below the upper.
+#[derive(Debug)]
+enum Lower {
+    Directory(Layer),
+    Tar(Box<TarLayer>),
+}
+
+impl Lower {
+    fn any(&self) -> AnyLayer<'_> {
+        match self {
+            Lower::Directory(layer) => AnyLayer::Directory(layer),
+            Lower::Tar(layer) => AnyLayer::Tar(layer),
+        }
+    }
+}
+
+/// Any layer of the stack.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AnyLayer<'s> {
+    /// A directory: the upper among them.
+    Directory(&'s Layer),
+    /// A tar.
+    Tar(&'s TarLayer),
+}
+
+impl<'s> AnyLayer<'s> {
+    pub(super) fn id(self) -> LayerRef {
+        match self {
+            AnyLayer::Directory(layer) => layer.id,
+            AnyLayer::Tar(layer) => layer.id,
+        }
+    }
+
+    /// `st_dev` of its root, or what stands for it.
+    pub(super) fn dev(self) -> u64 {
+        match self {
+            AnyLayer::Directory(layer) => layer.dev,
+            AnyLayer::Tar(layer) => layer.dev,
+        }
+    }
+
+    /// The uuid of its file system, or what stands for it.
+    pub(super) fn uuid(self) -> [u8; 16] {
+        match self {
+            AnyLayer::Directory(layer) => layer.uuid,
+            AnyLayer::Tar(layer) => layer.uuid,
+        }
+    }
+
+    /// Where it is, for people.
+    pub(super) fn path(self) -> &'s Path {
+        match self {
+            AnyLayer::Directory(layer) => &layer.path,
+            AnyLayer::Tar(layer) => &layer.spec.file,
+        }
+    }
+
+    /// It as a directory.
+    pub(super) fn directory(self) -> Option<&'s Layer> {
+        match self {
+            AnyLayer::Directory(layer) => Some(layer),
+            AnyLayer::Tar(_) => None,
+        }
+    }
+
+    /// What it says of its root.
+    pub(super) fn look_root(self) -> Result<FoundDir> {
+        match self {
+            AnyLayer::Directory(layer) => layer.look_root(),
+            AnyLayer::Tar(layer) => layer.look_root(),
+        }
+    }
+
+    /// A descriptor on the file system it lies on.
+    pub(super) fn on_file_system(self) -> BorrowedFd<'s> {
+        match self {
+            AnyLayer::Directory(layer) => layer.root_io(),
+            AnyLayer::Tar(layer) => layer.file(),
+        }
+    }
+}
+
 /// Everything below the upper.
 #[derive(Debug)]
 pub(super) struct Lowers {
     /// Searched by name, top first; never empty.
-    ordinary: Vec<Layer>,
+    ordinary: Vec<Lower>,
     /// Reached by redirects of metacopy files, top first.
     data_only: Vec<Layer>,
 }
@@ -36,15 +122,16 @@ impl Stack {
         let mut ordinary = Vec::with_capacity(spec.lowers.len() + 1);
         if let (Some(upper), true) = (&spec.upper, behaviour.read_only) {
             let rules = LayerRules { stat_override: behaviour.stat_override, ..rules };
-            ordinary.push(Layer::open(&upper.upper, LayerRef::Upper, rules)?);
+            ordinary.push(Lower::Directory(Layer::open(&upper.upper, LayerRef::Upper, rules)?));
         }
         for (index, lower) in spec.lowers.iter().enumerate() {
-            ordinary.push(Layer::open(
-                lower.path(),
-                LayerRef::Lower(number(spec.lowers.len(), index)?),
-                rules,
-            )?);
+            let id = LayerRef::Lower(number(spec.lowers.len(), index)?);
+            ordinary.push(match lower {
+                LowerSpec::Directory(path) => Lower::Directory(Layer::open(path, id, rules)?),
+                LowerSpec::Tar(tar) => Lower::Tar(Box::new(TarLayer::open(tar, id)?)),
+            });
         }
+        link_tars(&mut ordinary)?;
         let mut data_only = Vec::with_capacity(spec.data_only.len());
         for (index, path) in spec.data_only.iter().enumerate() {
             data_only.push(Layer::open(path, LayerRef::Data(number(spec.data_only.len(), index)?), rules)?);
@@ -102,15 +189,18 @@ impl Stack {
     }
 
     /// The layer at a depth.
-    pub(super) fn layer(&self, depth: Depth) -> &Layer {
+    pub(super) fn layer(&self, depth: Depth) -> AnyLayer<'_> {
         let lowers = self.lowers();
         let index = usize::from(depth.0);
         match self.upper() {
-            Some(upper) if index == 0 => &upper.layer,
+            Some(upper) if index == 0 => AnyLayer::Directory(&upper.layer),
             upper => {
                 let index = index - usize::from(upper.is_some());
                 let below = index.checked_sub(lowers.ordinary.len());
-                below.map_or_else(|| &lowers.ordinary[index], |data| &lowers.data_only[data])
+                below.map_or_else(
+                    || lowers.ordinary[index].any(),
+                    |data| AnyLayer::Directory(&lowers.data_only[data]),
+                )
             }
         }
     }
@@ -122,15 +212,32 @@ impl Stack {
     }
 
     /// All layers, top first.
-    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
+    pub(super) fn layers(&self) -> impl Iterator<Item = AnyLayer<'_>> {
         let lowers = self.lowers();
-        self.upper().map(|upper| &upper.layer).into_iter().chain(&lowers.ordinary).chain(&lowers.data_only)
+        let upper = self.upper().map(|upper| AnyLayer::Directory(&upper.layer));
+        let data_only = lowers.data_only.iter().map(AnyLayer::Directory);
+        upper.into_iter().chain(lowers.ordinary.iter().map(Lower::any)).chain(data_only)
     }
 
     /// The topmost layer.
-    pub(super) fn top(&self) -> &Layer {
+    pub(super) fn top(&self) -> AnyLayer<'_> {
         self.layer(Depth(0))
     }
+}
+
+/// Hard links whose targets are in a layer below lead there; only tars have such, and only to tars of their own image.
+fn link_tars(ordinary: &mut [Lower]) -> Result<()> {
+    for top in 0..ordinary.len() {
+        let (above, below) = ordinary.split_at_mut(top + 1);
+        let Some(Lower::Tar(tar)) = above.last_mut() else { continue };
+        let below = below.iter().map_while(|lower| match lower {
+            Lower::Tar(below) if below.spec.image == tar.spec.image => Some(&**below),
+            Lower::Tar(_) | Lower::Directory(_) => None,
+        });
+        let below: Vec<&TarLayer> = below.collect();
+        tar.link_below(&below)?;
+    }
+    Ok(())
 }
 
 /// A layer's number: 1 is the base.

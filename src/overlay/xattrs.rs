@@ -11,6 +11,7 @@ use super::address::Held;
 use super::copy_up::Content;
 use super::file::CAPABILITY;
 use super::node::{Body, Node};
+use super::object::Object;
 use super::types::{AclSgid, NodeId, Trusted, XattrMode};
 use super::{Overlay, acl};
 use crate::config::{Acl, Xattrs};
@@ -30,10 +31,8 @@ impl Overlay {
     pub fn getxattr(&self, node: NodeId, name: &[u8]) -> Result<Vec<u8>> {
         self.check_xattr(name)?;
         let node = self.node(node)?;
-        let result = self.with_object(&node, |held, layer| {
-            let stored =
-                layer.xattr_rules().stored(name).map_err(|kind| Error::new("get attribute", kind))?;
-            let value = xattr::get(held.at(), &stored).op("get attribute").in_layer(layer.id)?;
+        let result = self.with_object(&node, |object| {
+            let value = object.xattr(name)?;
             Ok(if is_acl(name) { self.shown_acl(value) } else { value })
         });
         match result {
@@ -51,23 +50,17 @@ impl Overlay {
     pub fn listxattr(&self, node: NodeId, trusted: Trusted) -> Result<Vec<u8>> {
         self.check_xattr(b"")?;
         let node = self.node(node)?;
-        self.with_object(&node, |held, layer| {
-            let names = xattr::list(held.at()).op("list attributes").in_layer(layer.id)?;
-            let rules = layer.xattr_rules();
-            let mut list = Vec::new();
-            for name in names.iter() {
-                if (self.options.acl == Acl::Off && is_acl(name))
-                    || (trusted == Trusted::Hidden && name.starts_with(b"trusted."))
-                {
-                    continue;
-                }
-                if let Some(shown) = rules.shown(name) {
-                    list.extend_from_slice(&shown);
-                    list.push(0);
-                }
+        let names = self.with_object(&node, |object| object.xattr_names())?;
+        let mut list = Vec::new();
+        for name in names {
+            let hidden = (self.options.acl == Acl::Off && is_acl(&name))
+                || (trusted == Trusted::Hidden && name.starts_with(b"trusted."));
+            if !hidden {
+                list.extend_from_slice(&name);
+                list.push(0);
             }
-            Ok(list)
-        })
+        }
+        Ok(list)
     }
 
     /// Sets an attribute; the object is copied up first.
@@ -85,7 +78,7 @@ impl Overlay {
         self.check_xattr(name)?;
         let node = self.node(node)?;
         self.for_change(&node)?;
-        self.with_object(&node, |held, layer| {
+        self.in_upper(&node, |held, layer| {
             let stored =
                 layer.xattr_rules().stored(name).map_err(|kind| Error::new("set attribute", kind))?;
             let mode = match mode {
@@ -114,20 +107,13 @@ impl Overlay {
         self.check_xattr(name)?;
         let node = self.node(node)?;
         // What is not there is not worth a copy.
-        self.with_object(&node, |held, layer| {
-            if layer.id == LayerRef::Upper {
-                return Ok(());
-            }
-            let stored =
-                layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
-            match xattr::get_into(held.at(), &stored, &mut []) {
-                Ok(_) | Err(Errno::ERANGE) => Ok(()),
-                Err(errno) => Err(Error::new("remove attribute", errno).in_layer(layer.id)),
-            }
+        self.with_object(&node, |object| match object.layer().id() {
+            LayerRef::Upper => Ok(()),
+            _ => object.xattr(name).map(drop),
         })
         .at(name)?;
         self.for_change(&node)?;
-        self.with_object(&node, |held, layer| {
+        self.in_upper(&node, |held, layer| {
             let stored =
                 layer.xattr_rules().stored(name).map_err(|kind| Error::new("remove attribute", kind))?;
             xattr::remove(held.at(), &stored).op("remove attribute").in_layer(LayerRef::Upper)
@@ -178,19 +164,23 @@ impl Overlay {
         }
     }
 
-    /// Does something with the object that has a node's attributes.
-    fn with_object<T>(&self, node: &Arc<Node>, act: impl FnOnce(&Held, &Layer) -> Result<T>) -> Result<T> {
+    /// Asks the object that has a node's attributes.
+    fn with_object<T>(&self, node: &Arc<Node>, ask: impl FnOnce(&Object<'_>) -> Result<T>) -> Result<T> {
         match &node.body {
-            Body::Dir(dir) => {
-                let (held, layer) = self.top_part(node, dir)?;
-                act(&held, layer)
-            }
+            Body::Dir(dir) => ask(&self.dir_object(node, dir)?),
             Body::Leaf(file) => {
                 let state = file.read();
-                let (held, layer) = self.held(&state)?;
-                act(&held, layer)
+                ask(&self.object(&state)?)
             }
         }
+    }
+
+    /// Changes the object that has a node's attributes, which has been copied up.
+    fn in_upper<T>(&self, node: &Arc<Node>, act: impl FnOnce(&Held, &Layer) -> Result<T>) -> Result<T> {
+        self.with_object(node, |object| match object {
+            Object::Held(held, layer) if layer.id == LayerRef::Upper => act(held, layer),
+            Object::Held(..) | Object::Entry(..) => Err(Error::new("change attribute", Kind::Stale)),
+        })
     }
 
     fn drop_sgid(&self, held: &Held) -> Result<()> {

@@ -7,7 +7,7 @@
 //! Layers are counted from the top: 0 is the upper where there is one, then the lowers, then the data-only layers.
 
 use crate::error::{Error, Kind};
-use crate::layer::{Found, FoundDir, FoundLeaf};
+use crate::layer::{Attributes, Found, FoundDir, FoundLeaf};
 use crate::marker::Redirect;
 use crate::path::{Name, NameBuf, RelPath};
 
@@ -132,8 +132,26 @@ pub enum Resolution {
         /// Where its data is.
         data: Data,
     },
-    /// A directory, merged from these parts: never empty, top first, ending at the first opaque one.
-    Dir(Vec<DirPart>),
+    /// A directory.
+    Dir(MergedDir),
+}
+
+/// A directory, merged from parts of one or more layers.
+#[derive(Debug, Clone)]
+pub struct MergedDir {
+    /// Never empty, top first, ending at the first opaque one.
+    pub parts: Vec<DirPart>,
+    /// Which of the parts has the attributes, unless `hidden` has: the first that has its own.
+    pub attributes: usize,
+    /// No part has attributes of its own, and this directory, whose content an opaque part hides, has.
+    pub hidden: Option<Box<DirPart>>,
+}
+
+impl MergedDir {
+    /// What has the attributes.
+    pub fn attributes(&self) -> Option<&DirPart> {
+        self.hidden.as_deref().or_else(|| self.parts.get(self.attributes))
+    }
 }
 
 /// What to do next.
@@ -156,6 +174,9 @@ pub struct Resolver<'a> {
     cursor: Cursor,
     asked: Option<(Depth, Origin)>,
     dirs: Vec<DirPart>,
+    /// The content of what comes is hidden; only attributes are looked for.
+    only_attributes: bool,
+    hidden: Option<DirPart>,
     meta: Option<LeafPart>,
     finished: Option<Resolution>,
     refused: bool,
@@ -189,6 +210,8 @@ impl<'a> Resolver<'a> {
             cursor: Cursor::Parts { next: first, name: name.to_owned() },
             asked: None,
             dirs: Vec::new(),
+            only_attributes: false,
+            hidden: None,
             meta: None,
             finished: None,
             refused: false,
@@ -237,8 +260,16 @@ impl<'a> Resolver<'a> {
         if let Some(meta) = self.meta.take() {
             return Resolution::Leaf { meta, data: Data::Missing };
         }
-        let dirs = std::mem::take(&mut self.dirs);
-        if dirs.is_empty() { Resolution::Absent(Why::NeverExisted) } else { Resolution::Dir(dirs) }
+        let parts = std::mem::take(&mut self.dirs);
+        if parts.is_empty() {
+            return Resolution::Absent(Why::NeverExisted);
+        }
+        let own = parts.iter().position(|part| part.found.attributes == Attributes::Own);
+        Resolution::Dir(MergedDir {
+            attributes: own.unwrap_or_default(),
+            hidden: self.hidden.take().map(Box::new),
+            parts,
+        })
     }
 
     /// Takes the answer to [`Ask::InPart`].
@@ -321,12 +352,20 @@ impl<'a> Resolver<'a> {
             self.cursor = Cursor::End;
             return;
         }
-        if part.found.opaque {
+        let has_attributes = |part: &DirPart| part.found.attributes == Attributes::Own;
+        let known = has_attributes(&part) || self.dirs.iter().any(has_attributes);
+        if known && (part.found.opaque || self.only_attributes) {
             self.cursor = Cursor::End;
         } else {
             self.follow(part.depth, part.found.redirect.clone());
         }
-        self.dirs.push(part);
+        let opaque = part.found.opaque;
+        if !self.only_attributes {
+            self.dirs.push(part);
+        } else if known {
+            self.hidden = Some(part);
+        }
+        self.only_attributes |= opaque;
     }
 
     /// Goes on below `depth` where a redirect says.

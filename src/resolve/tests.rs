@@ -25,7 +25,7 @@ fn stat(mode: u32) -> Stat {
 }
 
 /// `f` file, `l` symlink, `d` directory, `o` opaque directory, `w` whiteout, `m` metacopy, `d>R` and `m>R` with a
-/// redirect, anything else nothing.
+/// redirect, `i` a directory without attributes of its own, `p` such a one that is opaque, anything else nothing.
 fn found(spec: &str) -> Found {
     let (kind, redirect) = match spec.split_once('>') {
         Some((kind, target)) => (kind, Some(Redirect::decode(target.as_bytes()).unwrap())),
@@ -83,9 +83,15 @@ fn resolve(layers: &[&[&str]], data: u16, redirects: Redirects, name: &str) -> S
                 };
                 return format!("leaf {}{data}", place(meta.depth, &meta.origin));
             }
-            Ok(Step::Done(Resolution::Dir(parts))) => {
-                let parts: Vec<_> = parts.iter().map(|p| place(p.depth, &p.origin)).collect();
-                return format!("dir {}", parts.join(" "));
+            Ok(Step::Done(Resolution::Dir(merged))) => {
+                let attributes = merged.attributes().unwrap();
+                let shown = |part: &DirPart| {
+                    let mark = if part.depth == attributes.depth && part.depth.0 > 0 { "*" } else { "" };
+                    format!("{}{mark}", place(part.depth, &part.origin))
+                };
+                let parts: Vec<_> = merged.parts.iter().map(shown).collect();
+                let hidden = merged.hidden.as_deref().map(|part| format!(" hidden {}", shown(part)));
+                return format!("dir {}{}", parts.join(" "), hidden.unwrap_or_default());
             }
         }
     }
@@ -105,6 +111,27 @@ fn lookup_goes_down_and_stops_where_it_must() {
         (&[&["x=d"], &["x=w"], &["x=d"]], "dir 0:x"),
         (&[&["x=d"], &["x=f"], &["x=d"]], "dir 0:x"),
         (&[&["x=f"], &["x=d"]], "leaf 0:x"),
+    ] {
+        assert_eq!(resolve(layers, 0, Redirects::Follow, "x"), expected, "{layers:?}");
+    }
+}
+
+#[test]
+fn a_directory_without_an_entry_of_its_own_has_the_attributes_of_the_next_below() {
+    for (layers, expected) in [
+        (&[&["x=i"][..], &["x=d"]][..], "dir 0:x 1:x*"),
+        (&[&["x=i"], &["x=i"], &["x=d"], &["x=d"]], "dir 0:x 1:x 2:x* 3:x"),
+        (&[&["x=i"], &["x=o"], &["x=d"]], "dir 0:x 1:x*"),
+        (&[&["x=p"], &["x=d"], &["x=d"]], "dir 0:x hidden 1:x*"),
+        (&[&["x=p"], &["x=i"], &["x=p"], &["x=d"]], "dir 0:x hidden 3:x*"),
+        (&[&["x=d"], &["x=p"], &["x=d"]], "dir 0:x 1:x"),
+        (&[&["x=i"], &["x=p"], &["x=d"]], "dir 0:x 1:x hidden 2:x*"),
+        // Nothing below has any: the topmost part shows what it can.
+        (&[&["x=i"]], "dir 0:x"),
+        (&[&["x=p"], &[]], "dir 0:x"),
+        (&[&["x=i"], &["x=w"], &["x=d"]], "dir 0:x"),
+        (&[&["x=p"], &["x=w"], &["x=d"]], "dir 0:x"),
+        (&[&["x=p"], &["x=l"], &["x=d"]], "dir 0:x"),
     ] {
         assert_eq!(resolve(layers, 0, Redirects::Follow, "x"), expected, "{layers:?}");
     }

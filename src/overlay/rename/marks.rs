@@ -10,8 +10,10 @@ use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::Upper;
 use crate::marker::{Marker, Redirect};
 use crate::overlay::Overlay;
+use crate::overlay::address::Held;
 use crate::overlay::copy_up::UpperDir;
 use crate::overlay::node::{DirNode, LeafState, Node};
+use crate::overlay::object::Object;
 use crate::overlay::remove::{InUpper, what_is};
 use crate::path::Name;
 use crate::sys::fs::{self, At, RenameFlag};
@@ -31,9 +33,10 @@ impl Overlay {
             return Ok(Cleaned::No);
         }
         // If the rename fails after this, or nobody lives to do it, it is as it was but for its whiteouts.
-        let stat = upper.layer.stat(At::Name(fd, name))?;
+        let from = Object::Held(Held::InDir(Arc::clone(&to_dir.fd), name.to_owned()), &upper.layer);
+        let stat = from.stat()?;
         let staged = upper.stage_directory()?;
-        self.copy_attributes(upper, &upper.layer, At::Name(fd, name), &stat, &staged)?;
+        self.copy_attributes(upper, &from, &stat, &staged)?;
         upper.mark_opaque(staged.at())?;
         let published = staged.publish(fd, name, RenameFlag::Exchange)?;
         drop(published.displaced);

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::options::OptionError;
 use crate::error::{Error, Kind, LayerRef};
 use crate::fuse::MountError;
+use crate::image::ImageError;
 use crate::source::SourceError;
 use crate::source::preflight::{Refusal, Role};
 
@@ -84,6 +85,12 @@ impl From<SourceError> for Failure {
             SourceError::Image { .. } => Failure::trouble(error.to_string()).hint(hint),
             SourceError::Empty | SourceError::List { .. } => Failure::usage(error.to_string()).hint(hint),
         }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        Failure { hint: error.hint(), ..Failure::trouble(error.to_string()) }
     }
 }
 

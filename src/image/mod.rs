@@ -5,6 +5,7 @@
 
 mod blob;
 mod choose;
+pub mod commit;
 mod config;
 pub mod error;
 mod names;

@@ -6,9 +6,11 @@
 mod blob;
 mod choose;
 pub mod commit;
+pub mod compression;
 mod config;
 pub mod error;
 mod names;
+mod pipe;
 mod platform;
 mod reference;
 

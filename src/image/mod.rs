@@ -13,6 +13,7 @@ mod names;
 mod pipe;
 mod platform;
 mod reference;
+pub mod write;
 
 use std::path::PathBuf;
 

@@ -36,6 +36,13 @@ impl LowerSpec {
     }
 }
 
+impl StackSpec {
+    /// Is a layer of an image among the layers, with owners as the image has them?
+    pub fn has_tar(&self) -> bool {
+        self.lowers.iter().any(|lower| matches!(lower, LowerSpec::Tar(_)))
+    }
+}
+
 impl From<PathBuf> for LowerSpec {
     fn from(path: PathBuf) -> Self {
         LowerSpec::Directory(path)

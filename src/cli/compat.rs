@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 
 use super::log_setup::LogArgs;
-use super::options::{Form, Options, Switch, Unhonoured, Why};
+use super::options::{Enforce, Form, Options, Switch, Unhonoured, Why};
 use super::start::{self, Process, Request};
 use super::{Cli, Failure, VERSION_TEXT, remount, terminal};
 use crate::source::preflight::Covering;
@@ -217,6 +217,7 @@ fn request(caller: Caller, line: Line) -> Result<Request, Failure> {
         covering: Covering::Allowed,
         options,
         form: Form::Compatible,
+        enforce: Enforce::WhereUsual,
         process: match (flag_f, caller) {
             (false, _) => Process::Daemon,
             (true, Caller::Other) => Process::Foreground,

@@ -9,7 +9,7 @@ use clap::ValueHint;
 use super::Failure;
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
-use super::options::{Form, Options};
+use super::options::{Enforce, Form, Options};
 use super::start::{self, Process, Request};
 use crate::source::Source;
 use crate::source::preflight::Covering;
@@ -31,6 +31,13 @@ Make new files in DIR before they move into the upper [default: .UPPER.lamina-wo
 
 It must be on the file system of the upper, and serve this mount only. The default, for an upper /data/changes, is \
 /data/.changes.lamina-work; it is made when it is not there.";
+
+const ENFORCE: &str = "\
+Check permissions as the kernel does, though the image is the user's own
+
+Owners and modes of an image are shown as they are. The user who mounts it, and who could read the archive anyway, may read \
+every file all the same, and with --upper write every file. With this option, and whenever others may use the mount \
+(allow_other), the kernel checks permissions. Root, and layers that are directories, are always checked.";
 
 const OPTIONS: &str = "\
 Mount options, separated by commas
@@ -129,6 +136,8 @@ pub struct MountArgs {
     work: Option<PathBuf>,
     #[arg(short, value_name = "OPT,OPT", help = "Mount options, separated by commas", long_help = OPTIONS)]
     options: Vec<OsString>,
+    #[arg(long, help = "Check permissions as the kernel does, though the image is the user's own", long_help = ENFORCE)]
+    enforce: bool,
     /// Stay in the foreground, and unmount on Ctrl-C
     #[arg(short, long)]
     foreground: bool,
@@ -151,6 +160,7 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
             covering: if options.nonempty.is_some() { Covering::Allowed } else { Covering::Refused },
             options,
             form: Form::Command,
+            enforce: if args.enforce { Enforce::Always } else { Enforce::WhereUsual },
             process: if args.foreground { Process::Foreground } else { Process::Daemon },
             name: None,
         },

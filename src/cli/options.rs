@@ -13,7 +13,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use resolve::{Access, Form, MountFlags, behaviour, mount_flags, summary, summary_of_flags};
+pub use resolve::{
+    Access, Enforce, Form, MountFlags, behaviour, mount_flags, permission_checks, record_owners, summary,
+    summary_of_flags,
+};
 
 use crate::config::{
     Acl, Durability, IdRange, Index, Namespace, RedirectDir, StatOverride, Whiteouts, Xattrs, Xino,

@@ -13,14 +13,14 @@ use nix::sys::stat::{Mode, umask};
 
 use super::Failure;
 use super::log_setup::LogArgs;
-use super::options::{self, Access, Form, MountFlags, Options, Switch};
+use super::options::{self, Access, Enforce, Form, MountFlags, Options, Switch};
 use super::workdir::{self, MadeDir};
-use crate::config::{Behaviour, LowerSpec, StackSpec, UpperSpec};
+use crate::config::{Acl, Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::{MountInfo, kernel_overlay, table};
 use crate::error::describe;
 use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
 use crate::overlay::Overlay;
-use crate::source::facts::{Privilege, gather};
+use crate::source::facts::{Owners, Privilege, gather};
 use crate::source::preflight::{self, Checked, Covering, Facts, Found, Refusal, Role};
 use crate::source::{self, Source};
 use crate::sys::daemon::{self, Side};
@@ -45,6 +45,8 @@ pub struct Request {
     pub options: Options,
     /// Which command line it was.
     pub form: Form,
+    /// Whether the kernel checks permissions even where the mount is one user's own.
+    pub enforce: Enforce,
     /// What becomes of this process.
     pub process: Process,
     /// The first field in /proc/mounts; `fsname=` wins.
@@ -79,12 +81,14 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
 
     // Modes are exactly as callers of the mount ask for them; their own umask comes with each request.
     umask(Mode::empty());
+    let owners = Owners::of_this_process(privilege);
     let behaviour = options::behaviour(&request.options, request.form, privilege);
+    let behaviour = options::record_owners(behaviour, &request.options, &stack, owners);
     let overlay = Overlay::open_stack(&stack, &behaviour)?;
     let mut in_effect = options::summary(&behaviour);
     in_effect.extend(options::summary_of_flags(&options::mount_flags(&request.options, privilege)));
     let info = || MountInfo::of_this_process(&stack, &mountpoint, in_effect.clone());
-    let spec = mount_spec(&request, &stack, &behaviour, privilege, &mountpoint, encode(&info())?);
+    let spec = mount_spec(&request, &stack, &behaviour, (privilege, owners), &mountpoint, encode(&info())?);
     // From here on a signal must not leave a mount without a daemon behind.
     let signals = block_signals()?;
     let null = open_null()?;
@@ -215,11 +219,12 @@ fn mount_spec(
     request: &Request,
     stack: &StackSpec,
     behaviour: &Behaviour,
-    privilege: Privilege,
+    (privilege, owners): (Privilege, Owners),
     mountpoint: &Path,
     info: Vec<u8>,
 ) -> MountSpec {
     let flags = options::mount_flags(&request.options, privilege);
+    let permissions = options::permission_checks(stack, owners, &flags, privilege, request.enforce);
     // mount(2) takes no empty source.
     let name =
         request.name.as_ref().filter(|name| !name.is_empty()).map(|name| name.to_string_lossy().into_owned());
@@ -232,8 +237,9 @@ fn mount_spec(
             Access::Everyone => AccessPolicy::AllowOther,
         },
         flags: vfs_flags(flags, stack.upper.is_none() || behaviour.read_only),
-        permissions: PermissionChecks::Kernel,
-        acl: behaviour.acl,
+        // The kernel has no ACLs without its own checks.
+        acl: if permissions == PermissionChecks::Kernel { behaviour.acl } else { Acl::Off },
+        permissions,
         threads: request.options.threads.unwrap_or(0),
         info,
     }

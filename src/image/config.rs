@@ -60,3 +60,59 @@ pub enum HistoryFit {
     /// The last instructions, that many, should have made layers that are not there.
     Long(usize),
 }
+
+/// Tells which instruction made which layer, from the instructions with what each says of itself: that it made a layer, or not.
+/// Layers and instructions pair from the base up. What is left over gets a step of its own, or loses its claim.
+pub(super) fn pair(history: Vec<(Step, bool)>, layers: usize) -> (Vec<Step>, HistoryFit) {
+    let mut next = 0;
+    let mut surplus = 0;
+    let mut steps: Vec<Step> = Vec::with_capacity(history.len());
+    for (step, makes_layer) in history {
+        let layer = match makes_layer {
+            true if next < layers => Some(next),
+            true => {
+                surplus += 1;
+                None
+            }
+            false => None,
+        };
+        next += usize::from(layer.is_some());
+        steps.push(Step { layer, ..step });
+    }
+    let fit = match (layers - next, surplus) {
+        (0, 0) => HistoryFit::Exact,
+        (0, surplus) => HistoryFit::Long(surplus),
+        (missing, _) => HistoryFit::Short(missing),
+    };
+    steps.extend((next..layers).map(|layer| Step { layer: Some(layer), ..Step::default() }));
+    (steps, fit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(history: &[(&str, bool)], layers: usize) -> (Vec<(Option<String>, Option<usize>)>, HistoryFit) {
+        let step = |(by, makes): &(&str, bool)| {
+            (Step { created_by: Some((*by).to_owned()), ..Step::default() }, *makes)
+        };
+        let (steps, fit) = pair(history.iter().map(step).collect(), layers);
+        (steps.into_iter().map(|step| (step.created_by, step.layer)).collect(), fit)
+    }
+
+    #[test]
+    fn every_layer_is_in_one_step() {
+        let by = |by: &str, layer| (Some(by.to_owned()), layer);
+        let history = [("FROM", true), ("ENV", false), ("RUN", true)];
+        let (steps, fit) = pairs(&history, 2);
+        assert_eq!(steps, [by("FROM", Some(0)), by("ENV", None), by("RUN", Some(1))]);
+        assert_eq!(fit, HistoryFit::Exact);
+        let (steps, fit) = pairs(&history, 4);
+        assert_eq!(steps[3..], [(None, Some(2)), (None, Some(3))]);
+        assert_eq!(fit, HistoryFit::Short(2));
+        let (steps, fit) = pairs(&history, 1);
+        assert_eq!(steps, [by("FROM", Some(0)), by("ENV", None), by("RUN", None)]);
+        assert_eq!(fit, HistoryFit::Long(1));
+        assert_eq!(pairs(&[], 0), (vec![], HistoryFit::Exact));
+    }
+}

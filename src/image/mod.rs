@@ -3,16 +3,25 @@
 //! Everything here is read from files that anybody may have made: sizes are bounded, digests are checked before a
 //! document is parsed, and no name from an image is ever a path outside it.
 
+mod archive;
+mod assemble;
 mod blob;
 mod choose;
 pub mod commit;
 pub mod compression;
 mod config;
+mod docker;
+mod documents;
 pub mod error;
+mod files;
+mod layout;
+mod media;
 mod names;
+mod open;
 mod pipe;
 mod platform;
 mod reference;
+mod storage;
 pub mod write;
 
 use std::path::PathBuf;
@@ -22,8 +31,9 @@ pub use choose::Listing;
 pub use config::{HistoryFit, ImageConfig, Step};
 pub use error::{ImageError, LayerName, Problem};
 pub use jiff::Timestamp;
+pub use open::{Format, detect, open};
 pub use platform::{Platform, PlatformError};
-pub use reference::ImageRef;
+pub use reference::{ImageRef, ReferenceError};
 
 use crate::digest::Digest;
 

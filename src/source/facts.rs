@@ -47,6 +47,45 @@ impl Privilege {
     }
 }
 
+/// Which owners and attributes this process may give to files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owners {
+    /// All that images use: it is root, or root of a user namespace that has enough ids.
+    Any,
+    /// Its own, or a few.
+    Few,
+}
+
+impl Owners {
+    /// Ids from 0 that images use: those that distributions give to users of the system, and to `nobody`.
+    const USED: u64 = 1 << 16;
+
+    /// Looks it up. What cannot be read counts as few.
+    pub fn of_this_process(privilege: Privilege) -> Self {
+        let map = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        match privilege {
+            Privilege::Full => Owners::Any,
+            Privilege::Namespace => Self::from_maps(&[map("uid_map"), map("gid_map")]),
+            Privilege::None => Owners::Few,
+        }
+    }
+
+    fn from_maps(maps: &[String]) -> Self {
+        // A line: the first id inside, the first outside, how many (user_namespaces(7)).
+        let mapped = |map: &String| {
+            let ranges = map.lines().filter_map(|line| {
+                let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
+                match (numbers.next(), numbers.next(), numbers.next()) {
+                    (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) => Some((first, count)),
+                    _ => None,
+                }
+            });
+            ranges.map(|(first, count)| (first + count).min(Self::USED).saturating_sub(first)).sum::<u64>()
+        };
+        if maps.iter().all(|map| mapped(map) >= Self::USED) { Owners::Any } else { Owners::Few }
+    }
+}
+
 /// Looks up everything [`super::preflight::judge`] wants to know.
 pub fn gather(stack: &StackSpec, mountpoint: &Path, privilege: Privilege) -> Facts {
     // A tar was looked at when its image was opened.
@@ -176,6 +215,16 @@ mod tests {
         assert_eq!(Privilege::from_proc(admin, other), Privilege::Namespace);
         assert_eq!(Privilege::from_proc(user, first), Privilege::None);
         assert_eq!(Privilege::from_proc("", ""), Privilege::None);
+    }
+
+    #[test]
+    fn a_namespace_with_few_ids_cannot_give_files_their_owners() {
+        let owners = |map: &str| Owners::from_maps(&[map.to_owned(), "0 0 4294967295\n".to_owned()]);
+        assert_eq!(owners("         0       1000          1\n"), Owners::Few);
+        assert_eq!(owners("0 1000 1\n1 100000 65536\n"), Owners::Any);
+        assert_eq!(owners("0 1000 1\n1 100000 1000\n"), Owners::Few);
+        assert_eq!(owners("100000 100000 4000000\n"), Owners::Few);
+        assert_eq!(owners(""), Owners::Few);
     }
 
     #[test]

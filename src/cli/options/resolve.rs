@@ -5,7 +5,8 @@ use crate::config::{
     Acl, Behaviour, Durability, IdRange, Index, Namespace, RedirectDir, Squash, StackSpec, StatOverride,
     Whiteouts, Xattrs, Xino,
 };
-use crate::source::facts::Privilege;
+use crate::fuse::PermissionChecks;
+use crate::source::facts::{Owners, Privilege};
 
 /// Which command line was used: their defaults differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,47 @@ pub fn behaviour(options: &Options, form: Form, privilege: Privilege) -> Behavio
         static_nlink: options.static_nlink == Some(Switch::On),
         ino32: options.ino32 == Some(Switch::On),
         timeout: options.timeout.unwrap_or(default.timeout),
+    }
+}
+
+/// Does the caller want the kernel's permission checks, though the mount is of an image and the caller's own (`--enforce`)?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Enforce {
+    Always,
+    WhereUsual,
+}
+
+/// Who checks permissions. An ordinary user's mount of an image is open to its user throughout: the archive is the user's
+/// to read anyway. As soon as others may use it, the kernel checks.
+pub fn permission_checks(
+    stack: &StackSpec,
+    owners: Owners,
+    flags: &MountFlags,
+    privilege: Privilege,
+    enforce: Enforce,
+) -> PermissionChecks {
+    // In a namespace with few ids there are no others.
+    let open_to_others = flags.access == Access::Everyone && privilege != Privilege::Namespace;
+    if enforce == Enforce::WhereUsual && stack.has_tar() && owners == Owners::Few && !open_to_others {
+        PermissionChecks::Nobody
+    } else {
+        PermissionChecks::Kernel
+    }
+}
+
+/// Over an image, whose owners this process may not give to files, the upper has them recorded; unless something else was
+/// asked for.
+pub fn record_owners(
+    behaviour: Behaviour,
+    options: &Options,
+    stack: &StackSpec,
+    owners: Owners,
+) -> Behaviour {
+    let recorded = stack.has_tar() && stack.upper.is_some() && owners == Owners::Few;
+    match options.stat_override {
+        None if recorded => Behaviour { stat_override: StatOverride::Containers, ..behaviour },
+        _ => behaviour,
     }
 }
 

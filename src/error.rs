@@ -58,6 +58,9 @@ pub enum Kind {
     /// A marker in a layer cannot be understood.
     #[error("corrupt marker: {0}")]
     Corrupt(String),
+    /// An image's archive, or the index of a layer in it, is not what it was.
+    #[error("{0}")]
+    Archive(String),
     /// A directory with parts in lower layers cannot be moved without a redirect.
     #[error("a merged directory cannot be moved: {0}")]
     CrossDevice(&'static str),
@@ -110,7 +113,7 @@ impl Kind {
             Kind::NotADirectory => Errno::ENOTDIR,
             Kind::IsADirectory => Errno::EISDIR,
             Kind::NotEmpty => Errno::ENOTEMPTY,
-            Kind::Corrupt(_) => Errno::EIO,
+            Kind::Corrupt(_) | Kind::Archive(_) => Errno::EIO,
             Kind::CrossDevice(_) => Errno::EXDEV,
             Kind::Stale => Errno::ESTALE,
             Kind::InUse => Errno::EBUSY,

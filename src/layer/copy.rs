@@ -29,26 +29,28 @@ pub fn copy_data(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> Result<
             // The file system does not know holes.
             Err(_) => (offset, size),
         };
-        copy_extent(from, to, start, end.min(size), &mut buffer)?;
+        copy_extent((from, start), (to, start), end.min(size).saturating_sub(start), &mut buffer)?;
         offset = end;
     }
     // A hole at the end is only a size.
     file::truncate(to, size).op("truncate the copy")
 }
 
-fn copy_extent(
-    from: BorrowedFd<'_>,
-    to: BorrowedFd<'_>,
-    mut offset: u64,
-    end: u64,
+/// Copies `len` bytes from a place of one file to a place of another, and says how many: fewer only where the first file
+/// ends. Within the kernel where it can; else through `buffer`, which is kept for the next piece.
+pub(crate) fn copy_extent(
+    from: (BorrowedFd<'_>, u64),
+    to: (BorrowedFd<'_>, u64),
+    len: u64,
     buffer: &mut Vec<u8>,
-) -> Result<()> {
-    while offset < end {
-        let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK * 64);
-        let copied =
-            if buffer.is_empty() { file::copy_range((from, offset), (to, offset), len) } else { Ok(0) };
+) -> Result<u64> {
+    let mut done = 0;
+    while done < len {
+        let (from, to) = ((from.0, from.1 + done), (to.0, to.1 + done));
+        let len = usize::try_from(len - done).unwrap_or(CHUNK).min(CHUNK * 64);
+        let copied = if buffer.is_empty() { file::copy_range(from, to, len) } else { Ok(0) };
         match copied {
-            Ok(n) if n > 0 => offset += n as u64,
+            Ok(n) if n > 0 => done += n as u64,
             // Nothing copied though there is data, or not between these file systems: by hand from here on.
             Ok(_)
             | Err(
@@ -56,20 +58,20 @@ fn copy_extent(
             ) => {
                 buffer.resize(CHUNK, 0);
                 let want = len.min(CHUNK);
-                let n = file::read_at(from, &mut buffer[..want], offset).op("read the lower file")?;
+                let n = file::read_at(from.0, &mut buffer[..want], from.1).op("read the lower file")?;
                 if n == 0 {
-                    return Ok(());
+                    break;
                 }
-                let written = file::write_full_at(to, &buffer[..n], offset).op("write the copy")?;
+                let written = file::write_full_at(to.0, &buffer[..n], to.1).op("write the copy")?;
                 if written < n {
                     return Err(Error::new("write the copy", Errno::ENOSPC));
                 }
-                offset += n as u64;
+                done += n as u64;
             }
             Err(errno) => return Err(Error::new("copy data", errno)),
         }
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Which attributes a copy keeps.

@@ -7,6 +7,7 @@ mod staged;
 mod upper;
 mod work;
 
+pub(crate) use copy::copy_extent;
 pub use copy::{CopyRules, copy_data, copy_xattrs};
 pub use directory::{Layer, LayerRules, Listed, OciMarks};
 pub use found::{Attributes, EntryId, Found, FoundDir, FoundLeaf};

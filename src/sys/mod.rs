@@ -16,6 +16,7 @@ pub mod handle;
 pub mod identity;
 #[cfg(feature = "cli")]
 pub mod live;
+pub mod map;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

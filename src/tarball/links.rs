@@ -1,0 +1,140 @@
+//! Hard links of a tar to objects of layers below.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::index::LinkBelow;
+use super::layer::{Content, TarLayer};
+use crate::error::{Error, Kind, Result};
+use crate::layer::{EntryId, Found};
+use crate::path::Name;
+use crate::resolve::{Ask, Depth, Depths, Redirects, Resolution, Resolver, Step};
+
+/// How many symlinks a path may go through, as in the kernel.
+const MAX_SYMLINKS: usize = 40;
+
+/// Which objects the links of one layer stand for.
+#[derive(Debug, Default)]
+pub(super) struct Links(HashMap<EntryId, (Arc<Content>, EntryId)>);
+
+/// A directory merged from layers, top first. Depth 0 is the topmost layer below.
+type Merged = Vec<(Depth, EntryId)>;
+
+impl Links {
+    /// The object a link stands for, and the content of the layer that has it.
+    pub fn get(&self, entry: EntryId) -> Option<(&Arc<Content>, EntryId)> {
+        self.0.get(&entry).map(|(content, object)| (content, *object))
+    }
+
+    /// Finds the targets of all links of a layer.
+    pub fn find(content: &Arc<Content>, below: &[&TarLayer]) -> Result<Links> {
+        let mut links = HashMap::new();
+        for link in content.index.links_below()? {
+            let link = link?;
+            let object = target(link.target, below).and_then(|found| match found {
+                Some(object) => Ok(object),
+                None => Err(Error::new("link", Kind::Archive(missing(link)))),
+            });
+            links.insert(link.entry, object.map_err(|error| error.at(link.path))?);
+        }
+        Ok(Links(links))
+    }
+}
+
+fn missing(link: LinkBelow<'_>) -> String {
+    format!(
+        "it is a hard link to '{}', which is neither in its layer before it nor below",
+        link.target.escape_ascii()
+    )
+}
+
+/// The object at a path of the layers below; symlinks on the way are followed, within the root.
+fn target(path: &[u8], below: &[&TarLayer]) -> Result<Option<(Arc<Content>, EntryId)>> {
+    let mut rest: Vec<Vec<u8>> = parts(path);
+    let mut way: Vec<Merged> = Vec::new();
+    let root: Merged = roots(below)?;
+    let (mut symlinks, mut steps) = (0, 0);
+    while let Some(part) = rest.pop() {
+        steps += 1;
+        let Ok(name) = Name::new(&part) else {
+            // `..`, from a symlink: the root is its own parent.
+            way.pop();
+            continue;
+        };
+        match look(way.last().unwrap_or(&root), name, below)? {
+            Resolution::Absent(_) => return Ok(None),
+            Resolution::Dir(_) if rest.is_empty() => {
+                let what = "it is a hard link to a directory of a layer below".to_owned();
+                return Err(Error::new("link", Kind::Archive(what)));
+            }
+            Resolution::Dir(dirs) => {
+                way.push(dirs.iter().filter_map(|part| Some((part.depth, part.found.entry?))).collect());
+            }
+            Resolution::Leaf { meta, .. } => {
+                let Some((layer, entry)) = below.get(usize::from(meta.depth.0)).zip(meta.found.entry) else {
+                    return Ok(None);
+                };
+                if rest.is_empty() {
+                    let (content, object) = layer.object(entry);
+                    return Ok(Some((content.clone(), object)));
+                }
+                let is_symlink = meta.found.stat.mode & libc::S_IFMT == libc::S_IFLNK;
+                symlinks += 1;
+                if !is_symlink || symlinks > MAX_SYMLINKS || steps > MAX_STEPS {
+                    return Ok(None);
+                }
+                let to = layer.readlink(entry)?;
+                if to.starts_with(b"/") {
+                    way.clear();
+                }
+                rest.extend(parts(to));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// How many names a path may go through with all its symlinks.
+const MAX_STEPS: usize = 4096;
+
+/// The parts of a path, last first.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.rsplit(|byte| *byte == b'/').filter(|part| !matches!(*part, [] | b"."));
+    parts.map(<[u8]>::to_vec).collect()
+}
+
+/// The layers' roots, down to the first that hides those below it.
+fn roots(below: &[&TarLayer]) -> Result<Merged> {
+    let mut roots = Vec::new();
+    for (depth, layer) in (0..).map(Depth).zip(below) {
+        roots.push((depth, EntryId::ROOT));
+        if layer.look_root()?.opaque {
+            break;
+        }
+    }
+    Ok(roots)
+}
+
+/// What a name is in a merged directory: by the same rules as in a mount.
+fn look(dir: &Merged, name: Name<'_>, below: &[&TarLayer]) -> Result<Resolution> {
+    let parent: Vec<Depth> = dir.iter().map(|(depth, _)| *depth).collect();
+    let ordinary = u16::try_from(below.len()).unwrap_or(u16::MAX);
+    let depths = Depths { ordinary, data_only: 0 };
+    let mut resolver = Resolver::new(&parent, 0, name, depths, Redirects::Refuse);
+    loop {
+        match resolver.step()? {
+            Step::Done(resolution) => return Ok(resolution),
+            Step::Ask(Ask::InPart { part, name }) => {
+                let place = dir
+                    .get(part)
+                    .and_then(|(depth, entry)| below.get(usize::from(depth.0)).map(|layer| (layer, *entry)));
+                resolver.answer(match place {
+                    Some((layer, entry)) => layer.look(entry, name.as_name())?,
+                    None => Found::Absent,
+                });
+            }
+            // Only redirects ask by path, and a tar has none.
+            Step::Ask(Ask::AtPath { .. }) => resolver.answer(Found::Absent),
+        }
+    }
+}

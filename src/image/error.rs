@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::choose::Listing;
+use super::store::StoreProblem;
 use crate::digest::{Digest, DigestError};
 use crate::error::describe;
 
@@ -146,6 +147,9 @@ pub enum Problem {
         /// What to do instead.
         hint: String,
     },
+    /// The layer store, not the image.
+    #[error(transparent)]
+    Store(#[from] StoreProblem),
 }
 
 impl Problem {
@@ -195,6 +199,7 @@ impl Problem {
             Problem::NoSuchImage { there, .. } => there.how_to_choose(),
             Problem::Empty => "copy or commit an image into it first".to_owned(),
             Problem::Unsupported { hint, .. } => hint.clone(),
+            Problem::Store(problem) => problem.hint(),
         };
         Some(hint)
     }

@@ -22,6 +22,8 @@ mod pipe;
 mod platform;
 mod reference;
 mod storage;
+pub mod store;
+pub mod verify;
 pub mod write;
 
 use std::path::PathBuf;

@@ -73,8 +73,8 @@ enum Exceeded {
 /// What is to be made of a blob.
 #[derive(Debug, Clone, Copy)]
 pub enum Aim<'a> {
-    /// Nothing: its tar is in the store already.
-    Hash,
+    /// Nothing: its tar or index is there already.
+    Hash(Content),
     /// An index. The blob is the tar.
     Scan {
         /// How many entries the tar may have.
@@ -93,6 +93,15 @@ pub enum Aim<'a> {
         /// How large its own tar may be, bytes.
         most: u64,
     },
+}
+
+/// What the bytes of a blob are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A compressed tar: its sha256 is the blob's digest.
+    Compressed,
+    /// The tar: its sha256 is the blob's digest and the diff_id.
+    Tar,
 }
 
 /// Who looks on while a blob is read.
@@ -154,8 +163,8 @@ pub fn verify(
     }
     let reader = VerifiedReader::new(blob, promise, watch)?;
     match aim {
-        Aim::Hash => {
-            let digest = reader.run(None)?.finish(HashOf::Blob)?;
+        Aim::Hash(content) => {
+            let digest = reader.run(None)?.finish(content)?;
             Ok(VerifiedLayer { digest, scanned: None })
         }
         Aim::Scan { entries } => scan(reader, &Limits { entries, unpacked: blob.len }),
@@ -171,7 +180,7 @@ fn scan(reader: VerifiedReader<'_>, limits: &Limits) -> Result<VerifiedLayer, Fa
         let scanner = scope.spawn(move || scan_to_end(drain, limits));
         let read = reader.run(Some(source));
         let scanned = joined(scanner);
-        let digest = read?.finish(HashOf::BlobAndTar)?;
+        let digest = read?.finish(Content::Tar)?;
         let scanned = scanned.map_err(|error| Fault::Bad(error.into()))?;
         Ok(VerifiedLayer { digest, scanned: Some(scanned) })
     })
@@ -212,8 +221,10 @@ fn unpack(
         let (decoded, hashed, (scanned, failed)) = (joined(decoder), joined(hasher), joined(writer));
         // What failed first is what the others failed of.
         let digest = match read {
-            Err(Fault::Stopped) if failed.is_some() || matches!(decoded, Err(DecodeError::TooLarge(_))) => None,
-            read => Some(read?.finish(HashOf::Blob)?),
+            Err(Fault::Stopped) if failed.is_some() || matches!(decoded, Err(DecodeError::TooLarge(_))) => {
+                None
+            }
+            read => Some(read?.finish(Content::Compressed)?),
         };
         match decoded {
             Err(DecodeError::TooLarge(limit)) => return Err(too_large(stored, limit).into()),
@@ -266,15 +277,6 @@ fn damaged(compression: Compression, error: &io::Error) -> Problem {
 /// A size in the words of errors: exact.
 fn bytes(n: u64) -> String {
     format!("{n} bytes")
-}
-
-/// What the sha256 of a blob is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HashOf {
-    /// The digest of the blob.
-    Blob,
-    /// That, and the diff_id.
-    BlobAndTar,
 }
 
 /// Reads a blob and hashes it. Only its end, [`ReadBlob::finish`], says whether it is what was promised.
@@ -353,7 +355,7 @@ impl<'a> VerifiedReader<'a> {
 }
 
 impl ReadBlob<'_> {
-    fn finish(self, of: HashOf) -> Result<Digest, Fault> {
+    fn finish(self, content: Content) -> Result<Digest, Fault> {
         check_unchanged(self.blob)?;
         let check = |what, promised: Digest| match promised == self.digest {
             true => Ok(()),
@@ -362,7 +364,7 @@ impl ReadBlob<'_> {
         if let Some(digest) = self.promise.digest {
             check("sha256 of the blob", digest)?;
         }
-        if of == HashOf::BlobAndTar {
+        if content == Content::Tar {
             check("diff_id (sha256 of the tar)", self.promise.diff_id)?;
         }
         Ok(self.digest)
@@ -450,4 +452,14 @@ fn scan_to_end(mut tar: impl Read, limits: &Limits) -> Result<Scanned, ScanError
     // The scanner has read all; this only holds that, and what fails here is noticed by the sums.
     let _ = io::copy(&mut tar, &mut io::sink());
     Ok(scanned)
+}
+
+impl From<ScanError> for ImageError {
+    fn from(error: ScanError) -> Self {
+        let problem = ImageError::new(Problem::Malformed(error.problem.to_string()));
+        match &error.entry {
+            Some(entry) => problem.at_entry(entry),
+            None => problem,
+        }
+    }
 }

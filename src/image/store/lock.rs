@@ -1,0 +1,128 @@
+//! Who works on a layer, and who uses it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::problem::StoreProblem;
+use crate::stamp::FileStamp;
+
+/// After how long a person is told that somebody else does the work.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often the lock is tried.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The right to work on a layer: only one has it, of all processes and threads. It goes with the process.
+#[derive(Debug)]
+pub struct WorkLock(Flock<File>);
+
+/// How waiting for a lock ended without it.
+#[derive(Debug)]
+pub enum NotLocked {
+    /// The caller no longer wants it.
+    GaveUp,
+    /// An error of the system.
+    Failed(StoreProblem),
+}
+
+impl WorkLock {
+    /// Waits for the lock as long as `go_on` says so; calls `waiting` once, when that takes more than half a second.
+    pub fn acquire(path: &Path, go_on: impl Fn() -> bool, waiting: impl Fn()) -> Result<Self, NotLocked> {
+        let begin = Instant::now();
+        let mut told = false;
+        loop {
+            if let Some(lock) = Self::try_acquire(path).map_err(NotLocked::Failed)? {
+                return Ok(lock);
+            }
+            if !go_on() {
+                return Err(NotLocked::GaveUp);
+            }
+            if !told && begin.elapsed() >= PATIENCE {
+                told = true;
+                waiting();
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// The lock, unless somebody has it.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>, StoreProblem> {
+        let error = |error: io::Error| StoreProblem::io("lock", path, &error);
+        loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)
+                .map_err(error)?;
+            let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => lock,
+                Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+                Err((_, errno)) => return Err(error(errno.into())),
+            };
+            // Who tidies up removes lock files: this one may be none any more.
+            if lock.metadata().map_err(error)?.nlink() > 0 {
+                return Ok(Some(WorkLock(lock)));
+            }
+        }
+    }
+
+    /// Removes the lock's file, for who has removed all that it was for.
+    pub fn remove(self, path: &Path) -> Result<(), StoreProblem> {
+        let removed = std::fs::remove_file(path).map_err(|error| StoreProblem::io("remove", path, &error));
+        drop(self.0);
+        removed
+    }
+}
+
+/// Says that a layer is in use: as long as it lives, `lamina store gc` and `rm` leave the layer alone. Hold it as long
+/// as the layer is mounted; it may be handed on through fork(2).
+#[derive(Debug)]
+pub struct Lease(Flock<File>);
+
+impl Lease {
+    /// Of an index that is what `expected` says; `None` where it is not, or where somebody is removing it.
+    pub fn of_index(path: &Path, expected: &FileStamp) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let lease = Flock::lock(file, FlockArg::LockSharedNonblock).ok()?;
+        let metadata = lease.metadata().ok()?;
+        (FileStamp::from(&metadata) == *expected).then_some(Lease(lease))
+    }
+
+    /// What the index is.
+    pub fn index(&self) -> &File {
+        &self.0
+    }
+
+    /// The right to remove an index; `None` while somebody has a lease of it.
+    pub fn exclude(path: &Path) -> Result<Exclusion, StoreProblem> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Exclusion::Free(None)),
+            Err(error) => return Err(StoreProblem::io("lock", path, &error)),
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Exclusion::Free(Some(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(Exclusion::InUse),
+            Err((_, errno)) => Err(StoreProblem::io("lock", path, &errno.into())),
+        }
+    }
+}
+
+/// Whether an index may be removed.
+#[derive(Debug)]
+pub enum Exclusion {
+    /// Nobody uses it, and nobody will as long as this lives.
+    Free(#[allow(dead_code, reason = "held, not looked at")] Option<Flock<File>>),
+    /// Somebody uses it.
+    InUse,
+}

@@ -3,6 +3,8 @@
 //! A stack of read-only layers and a writable upper become one tree with the semantics of the kernel's overlayfs. The
 //! union is a plain library; FUSE is one way to look at it. `docs/architecture.md` has the plan of the house.
 
+#[cfg(feature = "image")]
+pub mod changes;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -23,3 +25,5 @@ pub mod source;
 pub mod stamp;
 pub mod sys;
 pub mod tarball;
+#[cfg(feature = "image")]
+pub mod unpack;

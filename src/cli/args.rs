@@ -4,7 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
-use super::{completions, list, man, mount, umount};
+use super::{completions, inspect, list, man, mount, umount};
 
 /// The colours of the help.
 pub const STYLES: Styles = Styles::styled()
@@ -82,6 +82,10 @@ pub enum Command {
     ///
     /// Every mount of lamina in this mount namespace, those of other users and those whose daemon has died among them.
     List(list::ListArgs),
+    /// Show what an image is: tags, digests, platform, command, labels, sizes
+    ///
+    /// Nothing is unpacked, and the layers are not read.
+    Inspect(inspect::InspectArgs),
     /// Print completions for a shell
     ///
     /// Write them to where the shell looks for them, and start a new shell.

@@ -51,9 +51,7 @@ pub fn run(args: &ListArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::trouble(format!("/proc/self/mountinfo cannot be read: {error}")))?;
     if args.json {
         let entries: Vec<Entry<'_>> = listed.iter().map(entry).collect();
-        let json = serde_json::to_string_pretty(&entries)
-            .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
-        return terminal::print(format!("{json}\n").as_bytes());
+        return terminal::print(terminal::json(&entries)?.as_bytes());
     }
     if listed.is_empty() {
         eprintln!("lamina: nothing is mounted");

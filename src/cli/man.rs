@@ -7,7 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example};
-use super::{Cli, Failure, args, completions, list, mount, terminal, umount};
+use super::{Cli, Failure, args, completions, inspect, list, mount, terminal, umount};
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -37,6 +37,7 @@ pub enum Page {
     Mount,
     Umount,
     List,
+    Inspect,
     Completions,
     Man,
 }
@@ -47,6 +48,7 @@ impl Page {
             Page::Mount => "mount",
             Page::Umount => "umount",
             Page::List => "list",
+            Page::Inspect => "inspect",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -57,6 +59,7 @@ impl Page {
             Page::Mount => mount::EPILOGUE,
             Page::Umount => umount::EPILOGUE,
             Page::List => list::EPILOGUE,
+            Page::Inspect => inspect::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }

@@ -5,6 +5,9 @@ mod compat;
 mod completions;
 mod epilogue;
 mod failure;
+mod human;
+mod image_args;
+mod inspect;
 mod list;
 mod log_setup;
 mod man;
@@ -66,6 +69,7 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
         Command::Mount(mount) => mount::run(mount, &cli.log),
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),
         Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
+        Command::Inspect(inspect) => cli.log.init().and_then(|()| inspect::run(inspect)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     }

@@ -19,6 +19,13 @@ pub fn print(text: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// A value as indented JSON, for [`print`].
+pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
+    Ok(format!("{json}\n"))
+}
+
 /// A path on one line: control characters are escaped, what is not UTF-8 is replaced.
 pub fn shown(path: &Path) -> String {
     let mut text = String::new();
@@ -47,6 +54,62 @@ pub fn table(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Strin
         Some(width) if text.lines().any(|line| line.width() > width) => blocks(head, rows),
         _ => text,
     }
+}
+
+/// As [`table`], but the last column holds text of any length: it is cut where the line would be wider than the terminal.
+/// Blocks are made where less than [`LEAST_CUT`] cells would be left of it; the text is then what a block is headed by.
+pub fn table_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
+    let (Some(width), Some(last)) = (width, head.len().checked_sub(1)) else {
+        return table(head, rows, width);
+    };
+    let head_cells: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let cells =
+        |column: usize| std::iter::once(&head_cells).chain(rows).filter_map(move |row| row.get(column));
+    let before: usize =
+        (0..last).map(|column| cells(column).map(|cell| cell.width()).max().unwrap_or(0) + 2).sum();
+    let left = width.saturating_sub(before);
+    if left < LEAST_CUT {
+        let mut head = head.to_vec();
+        head.rotate_right(1);
+        let text_first = |row: &Vec<String>| {
+            let mut row = row.clone();
+            row.rotate_right(1);
+            if let Some(text) = row.first_mut() {
+                *text = cut(text, width);
+            }
+            row
+        };
+        return blocks(&head, &rows.iter().map(text_first).collect::<Vec<_>>());
+    }
+    let shorten = |row: &Vec<String>| {
+        row.iter()
+            .enumerate()
+            .map(|(at, cell)| if at == last { cut(cell, left) } else { cell.clone() })
+            .collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(shorten).collect();
+    table(head, &rows, None)
+}
+
+/// What must be left of a text for a table to make sense, cells.
+const LEAST_CUT: usize = 20;
+
+/// The beginning of a text that fits into so many cells; that something is missing is shown by an ellipsis.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        short.push(c);
+        if short.width() + 1 > width {
+            short.pop();
+            break;
+        }
+    }
+    short.truncate(short.trim_end().len());
+    short.push('…');
+    short
 }
 
 /// Lines of columns, as wide as their widest cell.
@@ -109,6 +172,24 @@ mod tests {
         assert_eq!(table(&head, &rows, Some(25)), columns);
         let blocks = "/a\n  state  live\n  upper  /up\n\n/b\n  state  dead\n";
         assert_eq!(table(&head, &rows, Some(24)), blocks);
+    }
+
+    #[test]
+    fn a_long_text_at_the_end_is_cut_to_the_terminal() {
+        let head = ["#", "INSTRUCTION"];
+        let rows = [vec!["1".into(), "RUN make all install clean".into()], vec!["-".into(), "CMD sh".into()]];
+        let whole = "#  INSTRUCTION\n1  RUN make all install clean\n-  CMD sh\n";
+        assert_eq!(table_with_text(&head, &rows, None), whole);
+        assert_eq!(table_with_text(&head, &rows, Some(29)), whole);
+        assert_eq!(
+            table_with_text(&head, &rows, Some(28)),
+            "#  INSTRUCTION\n1  RUN make all install cle…\n-  CMD sh\n"
+        );
+        let blocks = "RUN make all install…\n  #  1\n\nCMD sh\n";
+        assert_eq!(table_with_text(&head, &rows, Some(22)), blocks);
+        assert_eq!(cut("層層層", 5), "層層…");
+        assert_eq!(cut("層層層", 4), "層…");
+        assert_eq!(cut("ab", 2), "ab");
     }
 
     #[test]

@@ -136,6 +136,14 @@ pub enum Problem {
         /// What there is.
         there: Listing,
     },
+    /// A name in a store of many images that means none of them, or several.
+    #[error("{problem}{}{there}", if .there.is_empty() { "" } else { ":\n" })]
+    Name {
+        /// Which.
+        problem: String,
+        /// Those it may mean; else what there is. Digests are ids.
+        there: Listing,
+    },
     /// There is no image at all.
     #[error("there is no image in it")]
     Empty,
@@ -197,6 +205,7 @@ impl Problem {
             }
             Problem::Ambiguous(listing) => listing.how_to_choose(),
             Problem::NoSuchImage { there, .. } => there.how_to_choose(),
+            Problem::Name { .. } => "podman images lists names and ids".to_owned(),
             Problem::Empty => "copy or commit an image into it first".to_owned(),
             Problem::Unsupported { hint, .. } => hint.clone(),
             Problem::Store(problem) => problem.hint(),

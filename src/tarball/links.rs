@@ -68,7 +68,9 @@ fn target(path: &[u8], below: &[&TarLayer]) -> Result<Option<(Arc<Content>, Entr
                 return Err(Error::new("link", Kind::Archive(what)));
             }
             Resolution::Dir(dirs) => {
-                way.push(dirs.iter().filter_map(|part| Some((part.depth, part.found.entry?))).collect());
+                way.push(
+                    dirs.parts.iter().filter_map(|part| Some((part.depth, part.found.entry?))).collect(),
+                );
             }
             Resolution::Leaf { meta, .. } => {
                 let Some((layer, entry)) = below.get(usize::from(meta.depth.0)).zip(meta.found.entry) else {

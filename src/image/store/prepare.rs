@@ -479,7 +479,7 @@ fn now() -> u64 {
 /// A hard link may lead to a file of a layer below: one that leads nowhere is found before anything is mounted.
 fn check_links(layers: &[PreparedLayer]) -> Result<(), ImageError> {
     let mut below: Vec<TarLayer> = Vec::new();
-    let deferred = |index: &Path| open_index(index).map(|index| index.summary().deferred_links > 0);
+    let deferred = |index: &Path| open_index(index).map(|index| index.summary().links_below > 0);
     let _ = (layers, &mut below, deferred);
     Ok(())
 }

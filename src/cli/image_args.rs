@@ -1,0 +1,125 @@
+//! Words and options that all commands about images share.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueHint;
+
+use super::Failure;
+use crate::image::{self, Image, ImageRef, Platform, Select};
+
+/// Explains IMAGE.
+pub const IMAGE: &str = "\
+The image: an archive or a layout by its path, or with its transport
+
+What docker save, podman save and skopeo copy write is told apart by its content. With a transport, as for skopeo and \
+podman: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, and `containers-storage:NAME`, an image \
+that podman holds. A path that begins like one of these is written with ./ before it.";
+
+/// One image.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImageArgs {
+    /// The image, as the caller writes it.
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath, help = "The image: an archive or a layout by its path, or with its transport", long_help = IMAGE)]
+    pub image: OsString,
+    /// Which of several it is.
+    #[command(flatten)]
+    pub select: SelectArgs,
+}
+
+impl ImageArgs {
+    /// Opens the image: its documents are read and checked, its layers are not.
+    pub fn open(&self) -> Result<Image, Failure> {
+        let reference = ImageRef::parse(&self.image)
+            .map_err(|error| Failure::usage(error.to_string()).hint(error.hint()))?;
+        Ok(image::open(&reference, &self.select.select())?)
+    }
+}
+
+/// Which of several images.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SelectArgs {
+    /// Which of several images: its tag or name, or the beginning of its digest
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+    /// Which of several platforms, as linux/arm64 [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+}
+
+impl SelectArgs {
+    /// For opening the image.
+    pub fn select(&self) -> Select {
+        Select { tag: self.tag.clone(), platform: self.platform.clone() }
+    }
+}
+
+/// The layer store, and the work of filling it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StoreArgs {
+    /// Keep layers in DIR [default: lamina's directory in $XDG_DATA_HOME; root: /var/lib/lamina]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub store: Option<PathBuf>,
+    /// Refuse a layer that is larger than SIZE once it is uncompressed, as 20G or 512MiB
+    #[arg(long, value_name = "SIZE")]
+    pub max_unpacked: Option<Bytes>,
+    /// Show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// A number of bytes, as people write it: `1000`, `20G`, `20GB` (units of a thousand), `512M`, `512MiB` (of 1024).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// Why a text is no number of bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it must be a whole number of bytes, with or without a unit: 20G, 512MiB")]
+pub struct NoBytes;
+
+impl FromStr for Bytes {
+    type Err = NoBytes;
+
+    fn from_str(text: &str) -> Result<Self, NoBytes> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits).ok_or(NoBytes)?;
+        let number: u64 = number.parse().map_err(|_| NoBytes)?;
+        let unit = unit.to_ascii_lowercase();
+        let unit = unit.strip_suffix('b').unwrap_or(&unit);
+        let (unit, base) = unit.strip_suffix('i').map_or((unit, 1000_u64), |unit| (unit, 1024));
+        let power = match (unit, base) {
+            ("", 1000) => 0,
+            ("k", _) => 1,
+            ("m", _) => 2,
+            ("g", _) => 3,
+            ("t", _) => 4,
+            _ => return Err(NoBytes),
+        };
+        base.checked_pow(power).and_then(|unit| number.checked_mul(unit)).map(Bytes).ok_or(NoBytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1000", 1000),
+            ("7b", 7),
+            ("20G", 20_000_000_000),
+            ("20gb", 20_000_000_000),
+            ("512MiB", 512 << 20),
+            ("1Ki", 1024),
+            ("3T", 3_000_000_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in ["", "G", "-1", "1.5G", "1 G", "1X", "1iB", "1i", "99999999999999999999", "20000000T"] {
+            assert_eq!(text.parse::<Bytes>(), Err(NoBytes), "{text}");
+        }
+    }
+}

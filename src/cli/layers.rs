@@ -1,0 +1,3 @@
+//! `lamina layers`.
+
+mod instruction;

@@ -1,0 +1,316 @@
+//! Each layer as a directory of its own, in the form that overlays take.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use nix::errno::Errno;
+
+use super::below::attributes_below;
+use super::form::{Deletions, Form, OpaqueMarks};
+use super::object::{Attributes, Content, Maker, Sort};
+use super::{Written, WrittenLayer};
+use crate::config::TarSpec;
+use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
+use crate::layer::{Attributes as Whose, EntryId, Found, FoundDir};
+use crate::marker::{Marker, OCI_OPAQUE, OpaqueMark, oci_whiteout};
+use crate::path::{Name, NameBuf, RelPath};
+use crate::sys::fs::{self, At, Stat};
+use crate::sys::xattr::{self, SetMode};
+use crate::tarball::TarLayer;
+
+/// Writes each layer into a new directory in `into`, several at a time.
+///
+/// `layers` are the base first, each with the name of its directory; the answers are in the same order.
+///
+/// # Errors
+/// Names layer (1 is the base), entry and operation. What was written stays: the caller removes all of it.
+pub fn layers(
+    layers: &[(TarSpec, NameBuf)],
+    into: BorrowedFd<'_>,
+    form: Form,
+    written: Written<'_>,
+) -> Result<Vec<WrittenLayer>> {
+    let mut stack: Vec<TarLayer> = Vec::with_capacity(layers.len());
+    for (index, (spec, _)) in layers.iter().enumerate() {
+        let mut layer = TarLayer::open(spec, layer_ref(index)?)?;
+        let below: Vec<&TarLayer> = stack.iter().rev().collect();
+        layer.link_below(&below)?;
+        stack.push(layer);
+    }
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<WrittenLayer>)>> = Mutex::default();
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(stack), Some((_, name))) = (stack.get(..=index), layers.get(index)) else { return };
+            let result = layer(stack, into, name.as_name(), form, written);
+            if result.is_err() {
+                // The others need not go on.
+                next.store(layers.len(), Ordering::Relaxed);
+            }
+            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(layers.len());
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Layers are numbered from 1 at the base.
+fn layer_ref(index: usize) -> Result<LayerRef> {
+    u16::try_from(index + 1)
+        .map(LayerRef::Lower)
+        .map_err(|_| Error::new("open stack", Kind::Invalid("there are more than 65,535 layers")))
+}
+
+/// Writes the last layer of `stack` (the base first) into the new directory `name`.
+fn layer(
+    stack: &[TarLayer],
+    into: BorrowedFd<'_>,
+    name: Name<'_>,
+    form: Form,
+    written: Written<'_>,
+) -> Result<WrittenLayer> {
+    let Some((source, below)) = stack.split_last() else {
+        return Err(Error::new("unpack", Kind::Invalid("there is no layer")));
+    };
+    let make_root = || {
+        fs::mkdir(into, name, 0o700).op("make directory")?;
+        fs::open_at(into, name, libc::O_PATH | libc::O_DIRECTORY, 0).op("open directory")
+    };
+    let root = make_root().at(name.as_bytes()).in_layer(source.id)?;
+    let mut writer = LayerWriter {
+        source,
+        below,
+        root: root.as_fd(),
+        maker: Maker::new(form),
+        links: HashMap::new(),
+        written,
+    };
+    writer.write().in_layer(source.id)
+}
+
+/// A directory of which the content is to be written, or was.
+struct Dir {
+    path: RelPath,
+    entry: EntryId,
+    stat: Stat,
+    whose: Whose,
+    opaque: bool,
+    /// A directory above it in its own layer hides what is below: nothing there gives attributes.
+    cut_off: bool,
+    /// It has deletions that are attributes of files.
+    has_xwhiteouts: bool,
+}
+
+struct LayerWriter<'a> {
+    source: &'a TarLayer,
+    below: &'a [TarLayer],
+    root: BorrowedFd<'a>,
+    maker: Maker,
+    /// The first name of each object that has several.
+    links: HashMap<(u64, u64), RelPath>,
+    written: Written<'a>,
+}
+
+impl LayerWriter<'_> {
+    fn write(&mut self) -> Result<WrittenLayer> {
+        let found = self.source.look_root()?;
+        let hides_all_below = found.opaque;
+        let root = Dir::new(RelPath::root(), EntryId::ROOT, &found, false);
+        let mut waiting = vec![root];
+        let mut made = Vec::new();
+        while let Some(mut dir) = waiting.pop() {
+            self.fill(&mut dir, &mut waiting).map_err(|error| error.at(dir.path.as_bytes()))?;
+            made.push(dir);
+        }
+        let any_xwhiteouts = made.iter().any(|dir| dir.has_xwhiteouts);
+        // Whatever is in a directory was made after it: from the end, each is complete when its turn comes.
+        for dir in made.iter().rev() {
+            self.finish(dir, any_xwhiteouts).at(dir.path.as_bytes())?;
+        }
+        Ok(WrittenLayer { hides_all_below, losses: self.maker.losses })
+    }
+
+    /// Makes everything in a directory, and the directories in it, still empty.
+    fn fill(&mut self, dir: &mut Dir, waiting: &mut Vec<Dir>) -> Result<()> {
+        let fd = fs::open_dir_below(self.root, dir.path.as_bytes()).op("open directory")?;
+        let mut names = Vec::new();
+        self.source.list(dir.entry, |listed| names.push(listed.name.to_owned()))?;
+        for name in &names {
+            let name = name.as_name();
+            let path = dir.path.join(name);
+            match self.source.look(dir.entry, name)? {
+                Found::Absent => {}
+                // What the directory hides as a whole needs no deletions, and the base has nothing to delete.
+                Found::Whiteout if dir.opaque || self.below.is_empty() => {}
+                Found::Whiteout => self.whiteout(dir, fd.as_fd(), name).at(path.as_bytes())?,
+                Found::Leaf(leaf) => {
+                    let entry = leaf.entry.ok_or_else(no_entry)?;
+                    self.leaf(fd.as_fd(), name, &path, entry, &leaf.stat).at(path.as_bytes())?;
+                }
+                Found::Dir(found) => {
+                    let entry = found.entry.ok_or_else(no_entry)?;
+                    fs::mkdir(fd.as_fd(), name, 0o700).op("make directory").at(path.as_bytes())?;
+                    waiting.push(Dir::new(path, entry, &found, dir.cut_off || dir.opaque));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn whiteout(&mut self, dir: &mut Dir, fd: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+        const OP: &str = "write a deletion";
+        let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+        match self.maker.form.deletions {
+            Deletions::Device => fs::mknod(fd, name, libc::S_IFCHR, 0, 0).op(OP),
+            Deletions::Attribute(namespace) => {
+                drop(fs::open_at(fd, name, create, 0o600).op(OP)?);
+                dir.has_xwhiteouts = true;
+                let marker = Marker::Whiteout.xattr(namespace).to_bytes();
+                xattr::set(At::Name(fd, name), marker, b"", SetMode::Any).op(OP)
+            }
+            Deletions::OciFile => {
+                let mark = oci_whiteout(name).map_err(|kind| Error::new(OP, kind))?;
+                fs::open_at(fd, mark.as_name(), create, 0o600).op(OP).map(drop)
+            }
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: Name<'_>,
+        path: &RelPath,
+        entry: EntryId,
+        stat: &Stat,
+    ) -> Result<()> {
+        if stat.nlink > 1 && self.link(dir, name, path, stat)? {
+            return Ok(());
+        }
+        let type_bits = stat.mode & libc::S_IFMT;
+        let attributes = attributes(self.source, entry, stat)?;
+        let source = self.source;
+        let target;
+        let mut write = |file: BorrowedFd<'_>| source.data(entry)?.copy_to(file);
+        let content = match type_bits {
+            libc::S_IFREG => Content::Regular(&mut write),
+            libc::S_IFLNK => {
+                target = source.readlink(entry)?;
+                Content::Symlink(target)
+            }
+            libc::S_IFCHR if (stat.rdev_major, stat.rdev_minor) == (0, 0) && self.maker.records_nothing() => {
+                self.maker.losses.null_devices += 1;
+                return fs::mknod(dir, name, libc::S_IFCHR, 0, 0).op("make device");
+            }
+            _ => Content::Special { type_bits, major: stat.rdev_major, minor: stat.rdev_minor },
+        };
+        self.maker.make(dir, name, content, &attributes)?;
+        (self.written)(stat.size);
+        Ok(())
+    }
+
+    /// Makes a name the link of one that is there already; `false` where it is the first, or no more can be linked.
+    fn link(&mut self, dir: BorrowedFd<'_>, name: Name<'_>, path: &RelPath, stat: &Stat) -> Result<bool> {
+        let key = (stat.dev, stat.ino);
+        if let Some(first) = self.links.get(&key)
+            && let Some((parent, first_name)) = first.split_last()
+        {
+            let parent = fs::open_dir_below(self.root, parent.as_bytes()).op("open directory")?;
+            match fs::link(At::Name(parent.as_fd(), first_name), dir, name) {
+                Ok(()) => return Ok(true),
+                // The file system's limit: from here on they are another file.
+                Err(Errno::EMLINK) => {}
+                Err(errno) => return Err(Error::new("make hard link", errno)),
+            }
+        }
+        self.links.insert(key, path.clone());
+        Ok(false)
+    }
+
+    /// Gives a directory its mark and attributes.
+    fn finish(&mut self, dir: &Dir, any_xwhiteouts: bool) -> Result<()> {
+        let fd = fs::open_dir_below(self.root, dir.path.as_bytes()).op("open directory")?;
+        let at = At::Fd(fd.as_fd());
+        let is_root = dir.path.is_root();
+        // The root is told apart by the caller: there the mark would mean nothing.
+        let hides = dir.opaque && !is_root;
+        let xwhiteouts = dir.has_xwhiteouts || (is_root && any_xwhiteouts);
+        let mark = match (hides, xwhiteouts) {
+            (true, _) => Some(OpaqueMark::Opaque),
+            (false, true) => Some(OpaqueMark::XWhiteouts),
+            (false, false) => None,
+        };
+        let source = match dir.whose {
+            Whose::Below if !dir.cut_off => attributes_below(self.below, &dir.path)?,
+            _ => None,
+        };
+        let attributes = match source {
+            Some((layer, entry)) => attributes(layer, entry, &layer.stat(entry)?)?,
+            None => attributes(self.source, dir.entry, &dir.stat)?,
+        };
+        if let Some(mark) = mark {
+            self.mark(fd.as_fd(), mark)?;
+        }
+        self.maker.finish(at, if is_root { Sort::Root } else { Sort::Directory }, &attributes)
+    }
+
+    fn mark(&self, dir: BorrowedFd<'_>, mark: OpaqueMark) -> Result<()> {
+        const OP: &str = "mark opaque";
+        match self.maker.form.opaque {
+            OpaqueMarks::Attribute(namespace) => {
+                let name = Marker::Opaque.xattr(namespace).to_bytes();
+                xattr::set(At::Fd(dir), name, mark.encode(), SetMode::Any).op(OP)
+            }
+            OpaqueMarks::OciFile => {
+                let name = Name::new(OCI_OPAQUE).map_err(|_| Error::new(OP, Kind::Invalid("not a name")))?;
+                fs::open_at(dir, name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600).op(OP).map(drop)
+            }
+        }
+    }
+}
+
+impl Dir {
+    fn new(path: RelPath, entry: EntryId, found: &FoundDir, cut_off: bool) -> Self {
+        Dir {
+            path,
+            entry,
+            stat: found.stat,
+            whose: found.attributes,
+            opaque: found.opaque,
+            cut_off,
+            has_xwhiteouts: false,
+        }
+    }
+}
+
+/// What an entry of a tar is given when it is written.
+fn attributes(layer: &TarLayer, entry: EntryId, stat: &Stat) -> Result<Attributes> {
+    let mut xattrs = Vec::new();
+    for name in layer.xattr_names(entry)? {
+        xattrs.push((name.to_vec(), layer.xattr(entry, name)?.to_vec()));
+    }
+    Ok(Attributes {
+        perm: stat.mode & 0o7777,
+        uid: stat.uid,
+        gid: stat.gid,
+        atime: stat.atime,
+        mtime: stat.mtime,
+        xattrs,
+    })
+}
+
+/// A layer with an index gives every object its number there.
+fn no_entry() -> Error {
+    Error::new("look up", Kind::Invalid("the layer's index gives it no number"))
+}

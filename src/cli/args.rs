@@ -4,7 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
-use super::{completions, inspect, list, man, mount, umount};
+use super::{completions, inspect, layers, list, man, mount, umount, unpack};
 
 /// The colours of the help.
 pub const STYLES: Styles = Styles::styled()
@@ -86,6 +86,15 @@ pub enum Command {
     ///
     /// Nothing is unpacked, and the layers are not read.
     Inspect(inspect::InspectArgs),
+    /// Show the instructions an image was made by, and what each changed
+    ///
+    /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are
+    /// verified and indexed as for a mount, which takes a while the first time.
+    Layers(layers::LayersArgs),
+    /// Write an image's layers into directories, or into one
+    ///
+    /// Owners, modes, times, attributes, devices, links and holes are as the image has them.
+    Unpack(unpack::UnpackArgs),
     /// Print completions for a shell
     ///
     /// Write them to where the shell looks for them, and start a new shell.

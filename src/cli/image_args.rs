@@ -7,7 +7,11 @@ use std::str::FromStr;
 use clap::ValueHint;
 
 use super::Failure;
+use crate::config::TarSpec;
+use crate::error::{Error, LayerRef};
+use crate::image::store::{Prepare, PreparedLayer, Silent, Store};
 use crate::image::{self, Image, ImageRef, Platform, Select};
+use crate::tarball::TarLayer;
 
 /// Explains IMAGE.
 pub const IMAGE: &str = "\
@@ -67,6 +71,44 @@ pub struct StoreArgs {
     /// Show no progress
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl StoreArgs {
+    /// Verifies an image's layers and makes them ready, base first.
+    pub fn prepare(&self, image: &Image) -> Result<Vec<PreparedLayer>, Failure> {
+        let dir = match &self.store {
+            Some(dir) => dir.clone(),
+            None => Store::default_dir()?,
+        };
+        let options =
+            self.max_unpacked.map_or_else(Prepare::default, |Bytes(most)| Prepare::with_max_unpacked(most));
+        Ok(Store::open(&dir)?.prepare(image, &options, &Silent)?)
+    }
+}
+
+/// Opens layers by their indexes, base first.
+pub fn open_tars(specs: &[TarSpec]) -> Result<Vec<TarLayer>, Error> {
+    let mut stack: Vec<TarLayer> = Vec::with_capacity(specs.len());
+    for (number, spec) in (1_u16..).zip(specs) {
+        let mut layer = TarLayer::open(spec, LayerRef::Lower(number))?;
+        let below: Vec<&TarLayer> = stack.iter().rev().collect();
+        layer.link_below(&below)?;
+        stack.push(layer);
+    }
+    Ok(stack)
+}
+
+/// What went wrong in a layer of an image, with the image's name and the layer's digest.
+pub fn layer_failure(image: &Image, error: &Error) -> Failure {
+    let digest = match error.layer() {
+        Some(LayerRef::Lower(number)) => {
+            usize::from(number).checked_sub(1).and_then(|index| image.layers.get(index)).map(|layer| {
+                format!(" (layer {number} is sha256:{})", layer.digest.unwrap_or(layer.diff_id).short())
+            })
+        }
+        _ => None,
+    };
+    Failure::trouble(format!("image '{}': {error}{}", image.name, digest.unwrap_or_default()))
 }
 
 /// A number of bytes, as people write it: `1000`, `20G`, `20GB` (units of a thousand), `512M`, `512MiB` (of 1024).

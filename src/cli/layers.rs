@@ -1,3 +1,70 @@
 //! `lamina layers`.
 
+mod facts;
 mod instruction;
+mod rows;
+
+use jiff::Timestamp;
+
+use self::rows::Row;
+use super::epilogue::{Epilogue, Example, Note};
+use super::image_args::{ImageArgs, StoreArgs};
+use super::{Failure, terminal};
+use crate::image::HistoryFit;
+
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example { what: "which instruction made the image so large", command: "lamina layers app.tar" },
+        Example {
+            what: "the instructions that delete what an earlier one has brought",
+            command: "lamina layers app.tar --json | jq '.[] | select(.deleted > 0)'",
+        },
+    ],
+    notes: &[Note {
+        heading: "What is counted",
+        text: "Added: paths that the layers below do not have. Changed: paths that they have and this layer has too; a \
+               directory only where its owner, mode or attributes are others. Deleted: paths that they have and that are \
+               gone with this layer, each in a deleted directory. An instruction without a layer (ENV, CMD) has no number.",
+    }],
+};
+
+/// `lamina layers`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EPILOGUE.help())]
+pub struct LayersArgs {
+    #[command(flatten)]
+    image: ImageArgs,
+    /// Print JSON: an array with an object for each instruction
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Prints the instructions and what they made.
+pub fn run(args: &LayersArgs) -> Result<(), Failure> {
+    let image = args.image.open()?;
+    let facts = args.store.prepare(&image).and_then(|prepared| facts::of_layers(&image, &prepared))?;
+    let rows = Row::of_image(&image, &facts);
+    let text = match args.json {
+        true => terminal::json(&rows)?,
+        false => rows::table(&rows, Timestamp::now(), terminal::width()) + &misfit(image.history_fit),
+    };
+    terminal::print(text.as_bytes())
+}
+
+/// What is said below the table where the history does not account for the layers.
+fn misfit(fit: HistoryFit) -> String {
+    match fit {
+        HistoryFit::Exact => String::new(),
+        HistoryFit::Short(1) => "\nThe image does not say by what its topmost layer was made.\n".to_owned(),
+        HistoryFit::Short(count) => {
+            format!("\nThe image does not say by what its {count} topmost layers were made.\n")
+        }
+        HistoryFit::Long(count) => format!(
+            "\nBy the image's history there should be more layers than there are ({count}): which instruction made which \
+             layer is a guess.\n"
+        ),
+    }
+}

@@ -7,7 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example};
-use super::{Cli, Failure, args, completions, inspect, list, mount, terminal, umount};
+use super::{Cli, Failure, args, completions, inspect, layers, list, mount, terminal, umount, unpack};
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -38,6 +38,8 @@ pub enum Page {
     Umount,
     List,
     Inspect,
+    Layers,
+    Unpack,
     Completions,
     Man,
 }
@@ -49,6 +51,8 @@ impl Page {
             Page::Umount => "umount",
             Page::List => "list",
             Page::Inspect => "inspect",
+            Page::Layers => "layers",
+            Page::Unpack => "unpack",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -60,6 +64,8 @@ impl Page {
             Page::Umount => umount::EPILOGUE,
             Page::List => list::EPILOGUE,
             Page::Inspect => inspect::EPILOGUE,
+            Page::Layers => layers::EPILOGUE,
+            Page::Unpack => unpack::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }

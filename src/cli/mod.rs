@@ -8,6 +8,7 @@ mod failure;
 mod human;
 mod image_args;
 mod inspect;
+mod layers;
 mod list;
 mod log_setup;
 mod man;
@@ -18,6 +19,7 @@ mod remount;
 mod start;
 mod terminal;
 mod umount;
+mod unpack;
 mod workdir;
 
 use std::ffi::OsString;
@@ -70,6 +72,8 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),
         Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
         Command::Inspect(inspect) => cli.log.init().and_then(|()| inspect::run(inspect)),
+        Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
+        Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     }

@@ -1,11 +1,18 @@
 //! `lamina unpack`.
 
+mod bar;
+mod ready;
+
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 use nix::sys::stat::{Mode, umask};
 
+use self::bar::Bar;
+use self::ready::Ready;
 use super::epilogue::{Epilogue, Example, Note};
 use super::image_args::{self, ImageArgs, StoreArgs};
 use super::{Failure, terminal};
@@ -18,9 +25,8 @@ use crate::path::{Name, NameBuf};
 use crate::source::facts::{Owners as Ids, Privilege};
 use crate::source::preflight;
 use crate::sys::fs;
-use crate::unpack::{self, Form, Losses, Owners, Product, Staging};
-
-mod ready;
+use crate::tarball::{Index, Summary};
+use crate::unpack::{self, Form, Losses, Names, Owners, Product, Staging};
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -82,8 +88,8 @@ pub fn run(args: &UnpackArgs) -> Result<(), Failure> {
         Ids::Any => Owners::Exact,
         Ids::Few => Owners::Recorded,
     };
-    let form = Form::probe(staging.dir(), product, owners)
-        .map_err(|error| target_failure(&args.dir, &error))?;
+    let form =
+        Form::probe(staging.dir(), product, owners).map_err(|error| target_failure(&args.dir, &error))?;
     let unpacked = match args.flat {
         true => flat(args, &image, &prepared, staging, form).map(|losses| (losses, None)),
         false => layers(args, &image, &prepared, staging, form).map(|(losses, ready)| (losses, Some(ready))),
@@ -114,14 +120,19 @@ fn flat(
 ) -> Result<Losses, Failure> {
     let lowers: Vec<LowerSpec> = prepared.iter().rev().map(|layer| layer.lower.clone()).collect();
     let spec = StackSpec { lowers, data_only: Vec::new(), upper: None };
-    let total = None;
-    args.store.with_bar("unpacking", total, |written| {
+    let write = || {
+        let summaries = summaries(prepared)?;
+        let names = match summaries.iter().any(|summary| summary.links_below > 0) {
+            true => Names::Any,
+            false => Names::ByCount,
+        };
         let union = Overlay::open_stack(&spec, &Behaviour::default())?;
-        let losses = unpack::flat(&union, staging.dir(), form, written)?;
+        let bar = Bar::new(args.store.quiet, total(&summaries));
+        let losses = unpack::flat(&union, names, staging.dir(), form, &|bytes| bar.advance(bytes))?;
         staging.publish()?;
         Ok(losses)
-    })
-    .map_err(|error| image_args::layer_failure(image, &error))
+    };
+    write().map_err(|error| image_args::layer_failure(image, &error))
 }
 
 fn layers(
@@ -130,31 +141,30 @@ fn layers(
     prepared: &[PreparedLayer],
     staging: Staging,
     form: Form,
-) -> Result<(Losses, ready::Ready), Failure> {
+) -> Result<(Losses, Ready), Failure> {
+    const LAYERS: &[u8] = b"layers";
     let Some(named) = named_tars(prepared)? else {
         return Err(Failure::trouble(format!(
             "the layers of '{}' are directories already, in overlay format",
             image.name
         ))
-        .hint("use --flat for one root file system; podman image mount and podman image inspect say where they are"));
+        .hint("use them in place with lamina mount, or make one root file system of them with --flat"));
     };
-    const LAYERS: &[u8] = b"layers";
     let target = staging.target();
-    let total = image_args::open_tars(&named.iter().map(|(spec, _)| spec.clone()).collect::<Vec<_>>())
-        .map(|tars| tars.iter().map(|tar| tar.index().summary().unpacked_bytes).sum::<u64>())
-        .ok();
-    let written = args.store.with_bar("unpacking", total, |written| {
+    let write = || {
+        let bar = Bar::new(args.store.quiet, total(&summaries(prepared)?));
         let name = Name::new(LAYERS).map_err(|_| Error::new("name", Kind::Invalid("not a name")))?;
         fs::mkdir(staging.dir(), name, 0o700).op("make directory")?;
-        let dir = fs::open_at(staging.dir(), name, libc::O_PATH | libc::O_DIRECTORY, 0).op("open directory")?;
-        let written = unpack::layers(&named, dir.as_fd(), form, written)?;
+        let dir =
+            fs::open_at(staging.dir(), name, libc::O_PATH | libc::O_DIRECTORY, 0).op("open directory")?;
+        let written = unpack::layers(&named, dir.as_fd(), form, &|bytes| bar.advance(bytes))?;
         let perm = 0o777 & !umask_of_this_process().bits();
         fs::chmod(fs::At::Fd(dir.as_fd()), perm).op("set mode")?;
         staging.like_a_new_directory(perm)?;
         staging.publish()?;
         Ok(written)
-    });
-    let written = written.map_err(|error| image_args::layer_failure(image, &error))?;
+    };
+    let written = write().map_err(|error| image_args::layer_failure(image, &error))?;
     let mut losses = Losses::default();
     let mut visible = Vec::new();
     for ((_, name), layer) in named.iter().zip(&written) {
@@ -162,10 +172,24 @@ fn layers(
         if layer.hides_all_below {
             visible.clear();
         }
-        visible.push(target.join(Path::new("layers")).join(name.as_name().as_os_str()));
+        visible.push(target.join(OsStr::from_bytes(LAYERS)).join(name.as_name().as_os_str()));
     }
     visible.reverse();
-    Ok((losses, ready::Ready { top_first: visible, form }))
+    Ok((losses, Ready { top_first: visible, form }))
+}
+
+/// What is in the layers that are tars.
+fn summaries(prepared: &[PreparedLayer]) -> Result<Vec<Summary>, Error> {
+    let index = |layer: &PreparedLayer| match &layer.lower {
+        LowerSpec::Tar(tar) => Some(Index::open(&tar.index).map(|index| index.summary())),
+        LowerSpec::Directory(_) => None,
+    };
+    prepared.iter().filter_map(index).collect()
+}
+
+/// Bytes of all files.
+fn total(summaries: &[Summary]) -> u64 {
+    summaries.iter().fold(0, |sum, summary| sum.saturating_add(summary.unpacked_bytes))
 }
 
 /// The layers with the names of their directories, base first; `None` where they are no tars.
@@ -187,14 +211,21 @@ fn told(losses: &Losses, owners: Owners) -> Vec<String> {
     let Losses { owners: links, attributes, devices, recorded_specials, null_devices } = *losses;
     let mut lines = Vec::new();
     if owners == Owners::Recorded {
-        lines.push("owners and modes are recorded (user.containers.override_stat): lamina mount shows them".to_owned());
+        lines.push(
+            "owners and modes are recorded (user.containers.override_stat): lamina mount shows them"
+                .to_owned(),
+        );
     }
     let mut say = |count: u64, one: &str, many: &str| match count {
         0 => {}
         1 => lines.push(format!("warning: 1 {one}")),
         count => lines.push(format!("warning: {count} {many}")),
     };
-    say(links, "symlink belongs to you: its owner cannot be recorded", "symlinks belong to you: their owners cannot be recorded");
+    say(
+        links,
+        "symlink belongs to you: its owner cannot be recorded",
+        "symlinks belong to you: their owners cannot be recorded",
+    );
     say(
         attributes,
         "extended attribute is left out: it cannot be set here, or not without root",

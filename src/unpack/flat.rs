@@ -24,9 +24,16 @@ const CHUNK: usize = 1 << 20;
 ///
 /// # Errors
 /// Names the path and the operation. What was written stays: the caller removes all of it.
-pub fn flat(union: &Overlay, into: BorrowedFd<'_>, form: Form, written: Written<'_>) -> Result<Losses> {
+pub fn flat(
+    union: &Overlay,
+    names: Names,
+    into: BorrowedFd<'_>,
+    form: Form,
+    written: Written<'_>,
+) -> Result<Losses> {
     let mut writer = TreeWriter {
         union,
+        names,
         root: into,
         maker: Maker::new(form),
         links: HashMap::new(),
@@ -37,6 +44,15 @@ pub fn flat(union: &Overlay, into: BorrowedFd<'_>, form: Form, written: Written<
     Ok(writer.maker.losses)
 }
 
+/// Which files may have several names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Those whose link count says so.
+    ByCount,
+    /// Any: a layer has hard links to files of layers below, whose count does not know of them.
+    Any,
+}
+
 /// A directory of which the content is to be written, or was. Its node is held.
 struct Dir {
     path: RelPath,
@@ -45,6 +61,7 @@ struct Dir {
 
 struct TreeWriter<'a> {
     union: &'a Overlay,
+    names: Names,
     root: BorrowedFd<'a>,
     maker: Maker,
     /// The first name of each object that has several, by its inode number.
@@ -101,7 +118,8 @@ impl TreeWriter<'_> {
         node: NodeId,
         attr: &Attr,
     ) -> Result<()> {
-        if attr.nlink > 1 && self.link(dir, name, path, attr.ino)? {
+        let has_names = attr.nlink > 1 || self.names == Names::Any;
+        if has_names && self.link(dir, name, path, attr.ino)? {
             return Ok(());
         }
         let attributes = self.attributes(node, attr)?;

@@ -195,7 +195,9 @@ impl LayerWriter<'_> {
         entry: EntryId,
         stat: &Stat,
     ) -> Result<()> {
-        if stat.nlink > 1 && self.link(dir, name, path, stat)? {
+        // The count of an object of a layer below does not know of the names it has here.
+        let has_names = stat.nlink > 1 || stat.dev != self.source.dev;
+        if has_names && self.link(dir, name, path, stat)? {
             return Ok(());
         }
         let type_bits = stat.mode & libc::S_IFMT;

@@ -12,7 +12,7 @@ mod layers;
 mod object;
 mod staging;
 
-pub use flat::flat;
+pub use flat::{Names, flat};
 pub use form::{Deletions, Form, OpaqueMarks, Owners, Product};
 pub use layers::layers;
 pub use staging::Staging;

@@ -71,12 +71,14 @@ fn completions_know_the_commands() {
 fn completions_know_the_words_of_each_command() {
     let script = |shell| run(&["completions", shell]).out;
     let bash = script("bash");
-    for words in ["bash zsh fish", "mount umount list inspect completions man", "redirect_dir=on"] {
+    for words in
+        ["bash zsh fish", "mount umount list inspect layers unpack completions man", "redirect_dir=on"]
+    {
         assert!(bash.contains(words), "{words}: {bash}");
     }
     let zsh = script("zsh");
     for words in [
-        ":(mount umount list inspect completions man)",
+        ":(mount umount list inspect layers unpack completions man)",
         "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
         ":OPT,OPT:(ro redirect_dir=on",
     ] {
@@ -85,7 +87,7 @@ fn completions_know_the_words_of_each_command() {
     let fish = script("fish");
     for (command, words) in [
         ("completions", "bash zsh fish"),
-        ("man", "mount umount list inspect completions man"),
+        ("man", "mount umount list inspect layers unpack completions man"),
         ("umount", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),
         ("mount", "(__fish_complete_directories)"),
@@ -108,7 +110,17 @@ fn bash_takes_the_completions() {
 fn help_fits_on_80_columns() {
     let compatible = outcome(lamina().args(["-o", "ro", "--help"]));
     let mut helps = vec![("-o ro".to_owned(), compatible.out)];
-    for command in [&[][..], &["mount"], &["umount"], &["list"], &["inspect"], &["completions"], &["man"]] {
+    for command in [
+        &[][..],
+        &["mount"],
+        &["umount"],
+        &["list"],
+        &["inspect"],
+        &["layers"],
+        &["unpack"],
+        &["completions"],
+        &["man"],
+    ] {
         for flag in ["-h", "--help"] {
             let help = outcome(lamina().args(command).arg(flag).env("COLUMNS", "80"));
             help.succeeds();
@@ -124,7 +136,17 @@ fn help_fits_on_80_columns() {
 
 #[test]
 fn an_example_has_its_line_to_itself() {
-    for command in [&[][..], &["mount"], &["umount"], &["list"], &["inspect"], &["completions"], &["man"]] {
+    for command in [
+        &[][..],
+        &["mount"],
+        &["umount"],
+        &["list"],
+        &["inspect"],
+        &["layers"],
+        &["unpack"],
+        &["completions"],
+        &["man"],
+    ] {
         let help = run(&[command, &["--help"]].concat()).out;
         let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{command:?}: {help}"));
         let lines: Vec<&str> = examples.lines().take_while(|line| !line.is_empty()).collect();
@@ -154,6 +176,8 @@ fn man_pages_have_the_usual_sections() {
         (&["man", "umount"], "LAMINA-UMOUNT", "\\fBlamina umount\\fR [OPTIONS] MOUNTPOINT..."),
         (&["man", "list"], "LAMINA-LIST", "\\fBlamina list\\fR [OPTIONS]"),
         (&["man", "inspect"], "LAMINA-INSPECT", "\\fBlamina inspect\\fR [OPTIONS] IMAGE"),
+        (&["man", "layers"], "LAMINA-LAYERS", "\\fBlamina layers\\fR [OPTIONS] IMAGE"),
+        (&["man", "unpack"], "LAMINA-UNPACK", "\\fBlamina unpack\\fR [OPTIONS] IMAGE DIR"),
         (&["man", "completions"], "LAMINA-COMPLETIONS", "\\fBlamina completions\\fR [OPTIONS] SHELL"),
         (&["man", "man"], "LAMINA-MAN", "\\fBlamina man\\fR [OPTIONS] [COMMAND]"),
     ] {

@@ -322,35 +322,60 @@ impl Layers {
     }
 
     fn mount_lamina(&self) -> Result<Pid, String> {
-        adopt_orphans();
-        let said = self.dir.path().join("said");
-        let output = File::create(&said).map_err(|e| e.to_string())?;
-        let mut child = self
-            .command()
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().map_err(|e| e.to_string())?)
-            .stderr(output)
-            .spawn()
-            .map_err(|e| format!("{}: {e}", binary().display()))?;
-        let start = Instant::now();
-        let status = loop {
-            match child.try_wait().map_err(|e| e.to_string())? {
-                Some(status) => break status,
-                None if start.elapsed() > PATIENCE => {
-                    child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
-                    return Err(format!("lamina did not return in {PATIENCE:?}: {}", self.log()));
-                }
-                None => std::thread::sleep(Duration::from_millis(1)),
+        start(self.command(), &self.point(), &self.dir.path().join("said"))
+            .map_err(|said| format!("{said}{}", self.log()))
+    }
+}
+
+/// Runs a command that mounts something there and leaves a daemon behind. What it says goes into the file `said`, and into
+/// the error.
+pub fn start(mut command: Command, point: &Path, said: &Path) -> Result<Pid, String> {
+    adopt_orphans();
+    let output = File::create(said).map_err(|e| e.to_string())?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().map_err(|e| e.to_string())?)
+        .stderr(output)
+        .spawn()
+        .map_err(|e| format!("{}: {e}", binary().display()))?;
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(|e| e.to_string())? {
+            Some(status) => break status,
+            None if start.elapsed() > PATIENCE => {
+                child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+                return Err(format!("lamina did not return in {PATIENCE:?}"));
             }
-        };
-        let said = fs::read_to_string(said).unwrap_or_default();
-        if !status.success() {
-            return Err(format!("{status}: {}{}", said, self.log()));
+            None => std::thread::sleep(Duration::from_millis(1)),
         }
-        if !is_mounted(&self.point()) {
-            return Err(format!("lamina returned before its mount was there: {said}{}", self.log()));
+    };
+    let said = fs::read_to_string(said).unwrap_or_default();
+    if !status.success() {
+        return Err(format!("{status}: {said}"));
+    }
+    if !is_mounted(point) {
+        return Err(format!("lamina returned before its mount was there: {said}"));
+    }
+    daemon_of(point).ok_or_else(|| "the mount is there, its daemon is not".into())
+}
+
+/// Unmounts, and waits for the daemon's end, which must be a good one.
+pub fn finish(point: &Path, daemon: Option<Pid>) -> Result<(), String> {
+    unmount(point)?;
+    daemon.map_or(Ok(()), |daemon| await_end(daemon, point))
+}
+
+fn await_end(daemon: Pid, point: &Path) -> Result<(), String> {
+    match end_of(daemon, point) {
+        End::Left(WaitStatus::Exited(_, 0)) => Ok(()),
+        End::Left(status) => Err(format!("the daemon ended with {status:?}")),
+        End::KeptBy(others) => {
+            super::say(&format!("{}: not unmounted in the namespace of {others:?}", point.display()));
+            // Nobody here can reach that mount, and its daemon would outlive the test.
+            nix::sys::signal::kill(daemon, Signal::SIGKILL).map_err(|e| format!("kill: {e}"))?;
+            waitpid(daemon, None).map_err(|e| format!("waiting for the daemon: {e}")).map(drop)
         }
-        daemon_of(&self.point()).ok_or_else(|| "the mount is there, its daemon is not".into())
+        End::Never => Err(format!("the daemon {daemon} did not end")),
     }
 }
 
@@ -506,17 +531,7 @@ impl Mount {
             unmount(&point)?;
         }
         if let Some(daemon) = self.daemon.take() {
-            match end_of(daemon, &point) {
-                End::Left(WaitStatus::Exited(_, 0)) => {}
-                End::Left(status) => return Err(format!("the daemon ended with {status:?}: {}", self.log())),
-                End::KeptBy(others) => {
-                    super::say(&format!("{}: not unmounted in the namespace of {others:?}", point.display()));
-                    // Nobody here can reach that mount, and its daemon would outlive the test.
-                    nix::sys::signal::kill(daemon, Signal::SIGKILL).map_err(|e| format!("kill: {e}"))?;
-                    waitpid(daemon, None).map_err(|e| format!("waiting for the daemon: {e}"))?;
-                }
-                End::Never => return Err(format!("the daemon {daemon} did not end: {}", self.log())),
-            }
+            await_end(daemon, &point).map_err(|e| format!("{e}: {}", self.log()))?;
         }
         if self.log().contains("panicked") {
             return Err(format!("the daemon panicked: {}", self.log()));

@@ -6,11 +6,12 @@
 //!   take overlay uppers: ext4, xfs, btrfs or tmpfs.
 //! - `LAMINA_REQUIRE_ALL=1`, or `CI`: a test whose precondition is missing fails in place of skipping.
 //! - `LAMINA_TEST_WHO` is set by the tests that run the others again under another identity.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)] // no test uses all of it
 
 pub mod fixtures;
 pub mod guard;
 pub mod identity;
+pub mod rerun;
 pub mod snapshot;
 pub mod sys;
 

@@ -4,6 +4,7 @@ use super::rows::Facts;
 use crate::changes::Changes;
 use crate::cli::{Failure, image_args};
 use crate::config::LowerSpec;
+use crate::error::Error;
 use crate::image::Image;
 use crate::image::store::PreparedLayer;
 
@@ -26,7 +27,7 @@ pub fn of_layers(image: &Image, prepared: &[PreparedLayer]) -> Result<Vec<Facts>
             let unpacked = layers.last().map(|layer| layer.index().summary().unpacked_bytes);
             Ok(Facts { unpacked, changes: Some(Changes::of_top(layers)?) })
         })
-        .collect()
+        .collect::<Result<Vec<Facts>, Error>>()
     };
     counted().map_err(|error| image_args::layer_failure(image, &error))
 }

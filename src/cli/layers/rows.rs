@@ -66,12 +66,17 @@ impl Row {
         let or_none = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
         // The algorithm is the same everywhere, and 12 digits tell digests apart.
         let short = |digest: &Option<String>| {
-            or_none(digest.as_ref().map(|digest| digest.bytes().skip("sha256:".len()).take(12).map(char::from).collect()))
+            or_none(
+                digest
+                    .as_ref()
+                    .map(|digest| digest.bytes().skip("sha256:".len()).take(12).map(char::from).collect()),
+            )
         };
         let size = |bytes: Option<u64>| or_none(bytes.map(human::size));
         let count = |count: Option<u64>| or_none(count.map(|count| count.to_string()));
         let age = |created: Timestamp| human::age(now.as_second().saturating_sub(created.as_second()));
-        let instruction = self.instruction.clone().or_else(|| self.comment.as_deref().map(instruction::one_line));
+        let instruction =
+            self.instruction.clone().or_else(|| self.comment.as_deref().map(instruction::one_line));
         let no_layer = || "no layer".to_owned();
         vec![
             or_none(self.number.map(|number| number.to_string())),
@@ -91,7 +96,16 @@ impl Row {
 /// The table for people.
 pub fn table(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
     const HEAD: [&str; 10] = [
-        "LAYER", "DIGEST", "DIFF ID", "STORED", "UNPACKED", "ADDED", "CHANGED", "DELETED", "AGE", "INSTRUCTION",
+        "LAYER",
+        "DIGEST",
+        "DIFF ID",
+        "STORED",
+        "UNPACKED",
+        "ADDED",
+        "CHANGED",
+        "DELETED",
+        "AGE",
+        "INSTRUCTION",
     ];
     let cells: Vec<Vec<String>> = rows.iter().map(|row| row.cells(now)).collect();
     terminal::table_with_text(&HEAD, &cells, width)

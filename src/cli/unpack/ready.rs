@@ -39,7 +39,8 @@ impl Ready {
     /// Commands that mount them, for people.
     pub fn commands(&self) -> String {
         let list = String::from_utf8_lossy(&self.list()).into_owned();
-        let mut text = format!("To look at it:\n  lamina mount {} MOUNTPOINT\n", quoted(&format!("overlay:{list}")));
+        let mut text =
+            format!("To look at it:\n  lamina mount {} MOUNTPOINT\n", quoted(&format!("overlay:{list}")));
         if let Some(options) = self.kernel_options() {
             let options = quoted(&format!("{options}lowerdir={list}"));
             text.push_str(&format!("or, as root:\n  mount -t overlay overlay -o {options} MOUNTPOINT\n"));

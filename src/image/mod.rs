@@ -7,6 +7,7 @@ mod archive;
 mod assemble;
 mod blob;
 mod choose;
+pub mod commit;
 pub mod compression;
 mod config;
 mod docker;
@@ -25,6 +26,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod verify;
+pub mod write;
 
 use std::path::PathBuf;
 

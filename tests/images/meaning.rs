@@ -165,6 +165,23 @@ fn a_symlink_as_parent_is_followed_within_the_layer() {
 }
 
 #[test]
+fn a_symlink_as_parent_never_leads_out_of_the_image() {
+    let place = Place::new();
+    let m = one(
+        &place,
+        [
+            Entry::symlink("out", "../../../tmp"),
+            Entry::file("out/lamina-was-here", "inside"),
+            Entry::symlink("etc", "/../../etc/../srv"),
+            Entry::file("etc/file", "inside, too"),
+        ],
+    );
+    assert_eq!(m.text("tmp/lamina-was-here"), "inside");
+    assert_eq!(m.text("srv/file"), "inside, too");
+    assert!(!fs::exists("/tmp/lamina-was-here").unwrap());
+}
+
+#[test]
 fn hard_links_reach_into_layers_below() {
     let place = Place::new();
     let base = tar_of([Entry::file("below", "of the base").mode(0o640).owner(3, 4).xattr("user.a", "b")]);

@@ -21,6 +21,7 @@ pub mod marker;
 pub mod overlay;
 pub mod path;
 pub mod resolve;
+#[cfg(feature = "image")]
 pub mod source;
 pub mod stamp;
 pub mod sys;

@@ -14,7 +14,7 @@ use clap::CommandFactory;
 
 use super::log_setup::LogArgs;
 use super::options::{Enforce, Form, Options, Switch, Unhonoured, Why};
-use super::start::{self, Process, Request};
+use super::start::{self, ImageOptions, Process, Request};
 use super::{Cli, Failure, VERSION_TEXT, remount, terminal};
 use crate::source::preflight::Covering;
 use crate::source::{LayerList, Source};
@@ -216,6 +216,7 @@ fn request(caller: Caller, line: Line) -> Result<Request, Failure> {
         // As mount(8): here the mount point cannot have been forgotten, and a layer taken for it.
         covering: Covering::Allowed,
         options,
+        images: ImageOptions::default(),
         form: Form::Compatible,
         enforce: Enforce::WhereUsual,
         process: match (flag_f, caller) {

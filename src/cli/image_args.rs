@@ -76,13 +76,25 @@ pub struct StoreArgs {
 impl StoreArgs {
     /// Verifies an image's layers and makes them ready, base first.
     pub fn prepare(&self, image: &Image) -> Result<Vec<PreparedLayer>, Failure> {
-        let dir = match &self.store {
-            Some(dir) => dir.clone(),
-            None => Store::default_dir()?,
-        };
-        let options =
-            self.max_unpacked.map_or_else(Prepare::default, |Bytes(most)| Prepare::with_max_unpacked(most));
-        Ok(Store::open(&dir)?.prepare(image, &options, &Silent)?)
+        Ok(Store::open(&self.dir()?)?.prepare(image, &self.options(), &self.progress())?)
+    }
+
+    /// The store's directory.
+    pub fn dir(&self) -> Result<PathBuf, Failure> {
+        match &self.store {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(Store::default_dir()?),
+        }
+    }
+
+    /// What may be done to make layers ready.
+    pub fn options(&self) -> Prepare {
+        self.max_unpacked.map_or_else(Prepare::default, |Bytes(most)| Prepare::with_max_unpacked(most))
+    }
+
+    /// Who is told of the work.
+    pub fn progress(&self) -> Silent {
+        Silent
     }
 }
 

@@ -8,9 +8,10 @@ use clap::ValueHint;
 
 use super::Failure;
 use super::epilogue::{Epilogue, Example, Note};
+use super::image_args::{SelectArgs, StoreArgs};
 use super::log_setup::LogArgs;
 use super::options::{Enforce, Form, Options};
-use super::start::{self, Process, Request};
+use super::start::{self, ImageOptions, Process, Request};
 use crate::source::Source;
 use crate::source::preflight::Covering;
 
@@ -136,6 +137,10 @@ pub struct MountArgs {
     work: Option<PathBuf>,
     #[arg(short, value_name = "OPT,OPT", help = "Mount options, separated by commas", long_help = OPTIONS)]
     options: Vec<OsString>,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     #[arg(long, help = "Check permissions as the kernel does, though the image is the user's own", long_help = ENFORCE)]
     enforce: bool,
     /// Stay in the foreground, and unmount on Ctrl-C
@@ -158,6 +163,7 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
             work: args.work.clone(),
             mountpoint: args.mountpoint.clone(),
             covering: if options.nonempty.is_some() { Covering::Allowed } else { Covering::Refused },
+            images: ImageOptions { select: args.select.clone(), store: args.store.clone() },
             options,
             form: Form::Command,
             enforce: if args.enforce { Enforce::Always } else { Enforce::WhereUsual },

@@ -12,6 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 
 use super::Failure;
+use super::image_args::{SelectArgs, StoreArgs};
 use super::log_setup::LogArgs;
 use super::options::{self, Access, Enforce, Form, MountFlags, Options, Switch};
 use super::workdir::{self, MadeDir};
@@ -19,14 +20,26 @@ use crate::config::{Acl, Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::{MountInfo, kernel_overlay, table};
 use crate::error::describe;
 use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
+use crate::image::ImageError;
+use crate::image::store::Lease;
 use crate::overlay::Overlay;
 use crate::source::facts::{Owners, Privilege, gather};
+use crate::source::images::{self, Images};
 use crate::source::preflight::{self, Checked, Covering, Facts, Found, Refusal, Role};
 use crate::source::{self, Source};
 use crate::sys::daemon::{self, Side};
 
 /// The first field in /proc/mounts, unless the caller names another.
 const SOURCE_NAME: &str = "lamina";
+
+/// How images among the sources are opened.
+#[derive(Debug, Clone, Default)]
+pub struct ImageOptions {
+    /// Which of several images.
+    pub select: SelectArgs,
+    /// The layer store, and what may be done to fill it.
+    pub store: StoreArgs,
+}
 
 /// A mount as the caller wants it, parsed and not yet checked.
 #[derive(Debug)]
@@ -41,6 +54,8 @@ pub struct Request {
     pub mountpoint: PathBuf,
     /// Whether it may have entries.
     pub covering: Covering,
+    /// How images among the layers are opened.
+    pub images: ImageOptions,
     /// The options.
     pub options: Options,
     /// Which command line it was.
@@ -67,14 +82,11 @@ pub enum Process {
 /// Mounts and serves. Returns in the process that the caller waits for only with an error, or after the mount's end in
 /// the foreground.
 pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
-    let mut stack = source::stack(request.sources.iter().cloned(), None);
-    if stack.lowers.is_empty() {
-        return Err(Failure::usage("there are no layers").hint("give at least one directory as a layer"));
-    }
-    stack.upper = upper_spec(&request)?;
-    let privilege = Privilege::of_this_process();
-    report_without_effect(&request, &stack, privilege)?;
     log.with_debug(request.options.debug).init()?;
+    let privilege = Privilege::of_this_process();
+    let upper = upper_spec(&request)?;
+    let (stack, leases) = layers(&request, upper, privilege)?;
+    report_without_effect(&request, &stack, privilege)?;
     preflight::raise_descriptor_limit(stack.lowers.len() + stack.data_only.len())?;
     let Some(prepared) = prepare(&request, stack, privilege)? else { return Ok(()) };
     let Prepared { stack, mountpoint, made } = prepared;
@@ -107,7 +119,37 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     if let Some(made) = made {
         made.keep();
     }
-    serve(mounted, signals, request.process, &mountpoint)
+    let served = serve(mounted, signals, request.process, &mountpoint);
+    drop(leases);
+    served
+}
+
+/// The stack, with the layers of images made ready, and what keeps these in the store. That may take its time: whatever
+/// can be refused is refused before.
+fn layers(
+    request: &Request,
+    upper: Option<UpperSpec>,
+    privilege: Privilege,
+) -> Result<(StackSpec, Vec<Arc<Lease>>), Failure> {
+    let sources = || request.sources.iter().cloned();
+    let mut has_images = false;
+    let directories = source::stack(sources(), upper.clone(), |image| {
+        let is_image = images::is_image(image)?;
+        has_images |= is_image;
+        Ok::<_, ImageError>(is_image.then(Vec::new))
+    })?;
+    if directories.lowers.is_empty() && !has_images {
+        return Err(Failure::usage("there are no layers").hint("give at least one directory or image"));
+    }
+    if !has_images {
+        return Ok((directories, Vec::new()));
+    }
+    check(request, &directories, privilege)?;
+    let ImageOptions { select, store } = &request.images;
+    let progress = store.progress();
+    let mut images = Images::new(select.select(), store.dir()?, store.options(), &progress);
+    let stack = source::stack(sources(), upper, |image| images.layers(image))?;
+    Ok((stack, images.into_leases()))
 }
 
 /// What was asked and has no effect: refused on our own command line, named on the other, whose callers pass on options
@@ -164,24 +206,41 @@ struct Prepared {
     made: Option<MadeDir>,
 }
 
+/// Is the default work directory there?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DefaultWork {
+    There,
+    ToBeMade,
+}
+
+/// Checks everything that the caller named. Nothing is touched.
+fn check(
+    request: &Request,
+    stack: &StackSpec,
+    privilege: Privilege,
+) -> Result<(Checked, DefaultWork), Failure> {
+    let mut facts = gather(stack, &request.mountpoint, privilege);
+    let mut work = DefaultWork::There;
+    if request.work.is_none() && work_is_missing(&facts) {
+        facts.work = None;
+        work = DefaultWork::ToBeMade;
+    }
+    let checked = preflight::judge(&facts, request.covering)?;
+    not_the_kernels(&checked)?;
+    Ok((checked, work))
+}
+
 /// Checks everything; `None` where that was all that was asked for. The default work directory is made only once all else
 /// has passed.
 fn prepare(request: &Request, stack: StackSpec, privilege: Privilege) -> Result<Option<Prepared>, Failure> {
-    let look = || gather(&stack, &request.mountpoint, privilege);
-    let mut facts = look();
-    let to_be_made = request.work.is_none() && work_is_missing(&facts);
-    if to_be_made {
-        facts.work = None;
-    }
-    let mut checked = preflight::judge(&facts, request.covering)?;
-    not_the_kernels(&checked)?;
+    let (mut checked, work) = check(request, &stack, privilege)?;
     if request.process == Process::CheckOnly {
         return Ok(None);
     }
     let mut made = None;
-    if let (true, Some(spec)) = (to_be_made, &stack.upper) {
+    if let (DefaultWork::ToBeMade, Some(spec)) = (work, &stack.upper) {
         made = MadeDir::make(&spec.work, &spec.upper)?;
-        checked = preflight::judge(&look(), request.covering)?;
+        checked = preflight::judge(&gather(&stack, &request.mountpoint, privilege), request.covering)?;
     }
     let Checked { layers, writable, mountpoint } = checked;
     let mut real = layers.into_iter();

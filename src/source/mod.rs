@@ -1,6 +1,7 @@
 //! One word of the command line → layers of a stack, and the checks before anything is touched.
 
 pub mod facts;
+pub mod images;
 mod layer_list;
 pub mod preflight;
 
@@ -11,20 +12,21 @@ use std::path::PathBuf;
 pub use layer_list::{LayerList, LayerListError, unescape};
 
 use crate::config::{LowerSpec, StackSpec, UpperSpec};
+use crate::image::{ImageRef, ReferenceError};
 
 /// The prefix of a list of layers.
 const OVERLAY: &[u8] = b"overlay:";
-/// Prefixes of container images, as other container tools spell them.
-const IMAGES: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "containers-storage:"];
 
 /// A SOURCE, as one word of the command line names it. A word with a slash before its first colon, as `./oci:x`, is a
 /// path, whatever it begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A directory: one layer.
-    Directory(PathBuf),
+    /// A directory: one layer; or, where images are understood, a path at which one may be.
+    Path(PathBuf),
     /// `overlay:TOP:...:BASE`: several layers.
     Overlay(LayerList),
+    /// An image by its transport.
+    Image(ImageRef),
 }
 
 /// Why a word is not a source.
@@ -41,29 +43,22 @@ pub enum SourceError {
         /// What is wrong with it.
         problem: LayerListError,
     },
-    /// An image, by its prefix.
-    #[error("source '{}': images are not supported yet", .word.escape_ascii())]
-    Image {
-        /// The whole word.
-        word: Vec<u8>,
-        /// The prefix that says so.
-        prefix: &'static str,
-    },
+    /// An image that is not named as images are.
+    #[error(transparent)]
+    Image(#[from] ReferenceError),
 }
 
 impl SourceError {
     /// What a person can do.
     pub fn hint(&self) -> String {
         match self {
-            SourceError::Empty => "give a directory, or overlay:TOP:...:BASE".to_owned(),
+            SourceError::Empty => "give a directory, an image, or overlay:TOP:...:BASE".to_owned(),
             SourceError::List { .. } => {
                 "write overlay:TOP:...:BASE; in a path, write \\: for a colon and \\\\ for a backslash; data-only \
                  layers come last, each after a double colon"
                     .to_owned()
             }
-            SourceError::Image { prefix, .. } => {
-                format!("unpack the image into directories; for a directory with that name write ./{prefix}...")
-            }
+                    SourceError::Image(error) => error.hint(),
         }
     }
 }
@@ -80,30 +75,44 @@ impl Source {
                 .map(Source::Overlay)
                 .map_err(|problem| SourceError::List { word: bytes.to_vec(), problem });
         }
-        match IMAGES.iter().find(|prefix| bytes.starts_with(prefix.as_bytes())) {
-            Some(prefix) => Err(SourceError::Image { word: bytes.to_vec(), prefix }),
-            None => Ok(Source::Directory(PathBuf::from(word))),
-        }
+        Ok(match ImageRef::parse(word)? {
+            ImageRef::Path(path) => Source::Path(path),
+            image => Source::Image(image),
+        })
     }
 }
 
-/// Several sources, stacked top first, with an upper perhaps: what is to be mounted, as the caller wrote it.
-pub fn stack(sources: impl IntoIterator<Item = Source>, upper: Option<UpperSpec>) -> StackSpec {
+/// Several sources, stacked top first, with an upper perhaps. `layers` gives the layers of an image, top first, and `None`
+/// for a path at which there is no image: then it is a layer itself.
+///
+/// # Errors
+/// Those of `layers`.
+pub fn stack<E>(
+    sources: impl IntoIterator<Item = Source>,
+    upper: Option<UpperSpec>,
+    mut layers: impl FnMut(&ImageRef) -> Result<Option<Vec<LowerSpec>>, E>,
+) -> Result<StackSpec, E> {
     let mut spec = StackSpec { lowers: Vec::new(), data_only: Vec::new(), upper };
     for source in sources {
         match source {
-            Source::Directory(dir) => spec.lowers.push(dir.into()),
+            Source::Path(path) => {
+                let found = layers(&ImageRef::Path(path.clone()))?;
+                spec.lowers.extend(found.unwrap_or_else(|| vec![path.into()]));
+            }
+            Source::Image(image) => spec.lowers.extend(layers(&image)?.unwrap_or_default()),
             Source::Overlay(list) => {
                 spec.lowers.extend(list.lowers.into_iter().map(LowerSpec::from));
                 spec.data_only.extend(list.data_only);
             }
         }
     }
-    spec
+    Ok(spec)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn parse(word: &str) -> Result<Source, SourceError> {
@@ -111,27 +120,34 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_a_directory_a_list_or_an_image() {
-        let dir = |path: &str| Ok(Source::Directory(PathBuf::from(path)));
-        assert_eq!(parse("/layers/base"), dir("/layers/base"));
-        assert_eq!(parse("./oci:x"), dir("./oci:x"));
-        assert_eq!(parse("./overlay:x"), dir("./overlay:x"));
-        assert_eq!(parse("a:b"), dir("a:b"));
+    fn a_word_is_a_path_a_list_or_an_image() {
+        let path = |path: &str| Ok(Source::Path(PathBuf::from(path)));
+        assert_eq!(parse("/layers/base"), path("/layers/base"));
+        assert_eq!(parse("./oci:x"), path("./oci:x"));
+        assert_eq!(parse("./overlay:x"), path("./overlay:x"));
+        assert_eq!(parse("a:b"), path("a:b"));
         assert!(matches!(parse("overlay:a:b"), Ok(Source::Overlay(list)) if list.lowers.len() == 2));
         for image in ["oci:dir", "oci-archive:x.tar", "docker-archive:x.tar", "containers-storage:alpine"] {
-            let error = parse(image).unwrap_err();
-            assert!(matches!(error, SourceError::Image { .. }), "{image}");
-            assert!(error.to_string().contains("not supported yet"), "{error}");
+            assert!(matches!(parse(image), Ok(Source::Image(_))), "{image}");
         }
+        assert!(matches!(parse("docker://alpine"), Err(SourceError::Image(_))));
         assert_eq!(parse(""), Err(SourceError::Empty));
         assert!(parse("overlay:").unwrap_err().to_string().starts_with("source 'overlay:'"));
     }
 
     #[test]
     fn sources_stack_up_top_first() {
-        let sources = ["top", "overlay:a:b::d", "base"].map(|word| parse(word).unwrap());
-        let spec = stack(sources, None);
-        assert_eq!(spec.lowers, ["top", "a", "b", "base"].map(|path| PathBuf::from(path).into()));
+        let sources = ["top", "overlay:a:b::d", "oci:image", "file", "base"].map(|word| parse(word).unwrap());
+        let directory = |path: &str| LowerSpec::from(PathBuf::from(path));
+        let spec = stack::<Infallible>(sources, None, |image| {
+            Ok(match image {
+                ImageRef::OciLayout { .. } => Some(vec![directory("i2"), directory("i1")]),
+                ImageRef::Path(path) if path.as_os_str() == "file" => Some(vec![directory("f1")]),
+                _ => None,
+            })
+        });
+        let spec = spec.unwrap();
+        assert_eq!(spec.lowers, ["top", "a", "b", "i2", "i1", "f1", "base"].map(directory));
         assert_eq!(spec.data_only, [PathBuf::from("d")]);
     }
 }

@@ -173,7 +173,7 @@ pub enum Refusal {
     Unreachable { role: Role, path: PathBuf, errno: Errno },
     #[error("{role} '{}' is not a directory", .path.display())]
     NotADirectory { role: Role, path: PathBuf },
-    #[error("layer '{}' is a file, and images are not supported yet", .path.display())]
+    #[error("layer '{}' is a file, not a directory", .path.display())]
     Image { path: PathBuf },
     #[error("{role} '{}' is not writable: {}", .path.display(), .errno.desc())]
     NotWritable { role: Role, path: PathBuf, errno: Errno },
@@ -229,7 +229,7 @@ impl Refusal {
             Refusal::Unreachable { errno: Errno::ENOENT, .. } => "check the path".to_owned(),
             Refusal::Unreachable { .. } => "check the path and its permissions".to_owned(),
             Refusal::NotADirectory { .. } => "give a directory".to_owned(),
-            Refusal::Image { .. } => "unpack it into a directory and give that".to_owned(),
+            Refusal::Image { .. } => "if it is an image, name it by itself: lamina mount IMAGE MOUNTPOINT".to_owned(),
             Refusal::NotWritable { errno: Errno::EROFS, .. } => {
                 "choose a directory on a file system that is mounted read-write".to_owned()
             }

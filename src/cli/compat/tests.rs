@@ -58,7 +58,11 @@ mod source {
     use super::*;
 
     pub fn lowers(request: &Request) -> Vec<PathBuf> {
-        let stack = crate::source::stack(request.sources.iter().cloned(), None);
+        let stack =
+            crate::source::stack::<std::convert::Infallible>(request.sources.iter().cloned(), None, |_| {
+                Ok(None)
+            })
+            .unwrap();
         stack.lowers.iter().map(|lower| lower.path().to_owned()).collect()
     }
 }

@@ -7,6 +7,8 @@
 #[path = "union/stack.rs"]
 mod stack;
 
+#[path = "union/commit.rs"]
+mod commit;
 #[path = "union/deep.rs"]
 mod deep;
 #[path = "union/lowers.rs"]

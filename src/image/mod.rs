@@ -11,7 +11,7 @@ pub mod commit;
 pub mod compression;
 mod config;
 mod docker;
-mod documents;
+pub mod documents;
 pub mod error;
 mod files;
 mod layout;
@@ -23,6 +23,8 @@ mod platform;
 mod reference;
 mod storage;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod verify;
 pub mod write;
 

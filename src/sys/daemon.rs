@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{ForkResult, Pid};
 
@@ -16,14 +18,22 @@ pub enum Side {
     Child,
 }
 
+/// How long a thread may take to end once it has nothing left to do.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// fork(2), for a process with one thread only: the child has no other thread, and whatever lock one held would stay
 /// locked for ever.
 ///
 /// # Errors
 /// EBUSY where there are several threads, otherwise those of fork(2).
 pub fn fork() -> io::Result<Side> {
-    if fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    // A thread that was joined has done its work, but the kernel may list it for a moment longer.
+    let patience = Instant::now() + ENDING;
+    while fs::read_dir("/proc/self/task")?.count() != 1 {
+        if Instant::now() > patience {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
+        thread::sleep(Duration::from_millis(1));
     }
     // SAFETY: there is one thread, so the child may do whatever the parent could.
     match unsafe { nix::unistd::fork() }? {

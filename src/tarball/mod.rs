@@ -14,3 +14,6 @@ pub use index::{Child, Entry, Extent, Extents, Index, LinkBelow, Summary, What};
 pub use layer::TarLayer;
 #[cfg(feature = "image")]
 pub use scan::{Limits, NameOf, NameProblem, Problem, ScanError, Scanned, scan};
+
+#[cfg(all(test, feature = "image"))]
+mod tests;

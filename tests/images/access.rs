@@ -52,7 +52,7 @@ fn enforced_permissions_bind_an_ordinary_user() {
     }
     let place = Place::new();
     let image = image(&place);
-    let mounted = place.mount(&[image.as_os_str(), "--enforce".as_ref()]);
+    let mounted = place.mount(&["--enforce".as_ref(), image.as_os_str()]);
     assert_eq!(errno(fs::read(mounted.at("private/file"))), Errno::EACCES);
     assert_eq!(errno(fs::read(mounted.at("nobody"))), Errno::EACCES);
     assert_eq!(errno(fs::read_dir(mounted.at("private")).map(drop)), Errno::EACCES);
@@ -106,7 +106,7 @@ fn with_an_upper_the_mounting_user_writes_every_file_and_owners_stay() {
     let image = image(&place);
     fs::create_dir(place.path("upper")).unwrap();
     let upper = place.path("upper");
-    let arguments = [image.as_os_str(), "--upper".as_ref(), upper.as_os_str()];
+    let arguments = ["--upper".as_ref(), upper.as_os_str(), image.as_os_str()];
     let owner = |mounted: &Mounted, path: &str| {
         let meta = mounted.stat(path);
         (meta.mode() & 0o7777, meta.uid(), meta.gid())

@@ -23,7 +23,8 @@ fn builder() -> ImageBuilder {
 #[track_caller]
 fn refused(what: &str, files: &Files, words: &[&str]) {
     for format in [Format::OciDir, Format::OciArchive] {
-        let place = Place::new();
+        let mut place = Place::new();
+        place.may_store(&good().layers[0]);
         let path = place.write("image", format, files);
         place.refuses(&format!("{what}, {format:?}"), &[path], &[&["image"], words].concat());
     }
@@ -102,11 +103,13 @@ fn documents_that_are_no_json() {
     let config = builder().edit_config(|config| *config = json!("text")).build();
     refused("the configuration", &oci(&[&config]), &["config"]);
     let place = Place::new();
-    for (n, bytes) in ["", "{", "{}", "null", "[]", "[{}]"].into_iter().enumerate() {
+    for (n, bytes) in ["", "{", "{}", "null", "[{}]"].into_iter().enumerate() {
         let path = place.path(format!("{n}.tar"));
         docker(&[&image], DockerStyle::Skopeo).replace("manifest.json", bytes).to_archive(&path);
         place.refuses("manifest.json", &[path], &["manifest.json"]);
     }
+    docker(&[], DockerStyle::Skopeo).to_archive(&place.path("none.tar"));
+    place.refuses("no image", &["none.tar"], &["none.tar", "no image"]);
 }
 
 #[test]

@@ -10,12 +10,10 @@ use crate::place::{Format, Place, image_of, tar_of};
 #[track_caller]
 fn refused(what: &str, tar: Vec<u8>, words: &[&str]) {
     for compression in [Compression::Gzip, Compression::None] {
-        let place = Place::new();
-        let good = image_of([tar_of([Entry::file("good", "")])], compression);
+        let mut place = Place::new();
         let bad = image_of([tar_of([Entry::file("good", "")]), tar.clone()], compression);
         let format = Format::OciArchive;
-        // What of the good layer may be in the store is there already.
-        drop(place.mount(&[place.write("good.tar", format, &format.files(&[&good]))]));
+        place.may_store(&bad.layers[0]);
         let path = place.write("bad.tar", format, &format.files(&[&bad]));
         let all = [&["layer 2", "bad.tar", &bad.layers[1].digest[7..19]], words].concat();
         place.refuses(&format!("{what}, {compression}"), &[path], &all);
@@ -40,7 +38,7 @@ fn links_that_lead_out() {
     refused(
         "a hard link out",
         tar_of([Entry::hardlink("ln", "../../etc/passwd")]),
-        &["'ln'", "../../etc/passwd"],
+        &["'ln'", "target of the hard link", "'..'"],
     );
     refused("a hard link to nothing", tar_of([Entry::hardlink("ln", "nowhere/to")]), &["'ln'", "nowhere/to"]);
     refused("a hard link to itself", tar_of([Entry::hardlink("ln", "ln")]), &["'ln'"]);
@@ -50,21 +48,20 @@ fn links_that_lead_out() {
         &["one", "two"],
     );
     refused(
+        "a hard link before its target",
+        tar_of([Entry::hardlink("one", "two"), Entry::file("two", "")]),
+        &["one", "two"],
+    );
+    refused(
         "a hard link to a directory",
         tar_of([Entry::dir("dir"), Entry::hardlink("ln", "dir")]),
         &["'ln'", "dir"],
-    );
-    refused(
-        "a symlink as parent that leads out",
-        tar_of([Entry::symlink("out", "../../../tmp"), Entry::file("out/lamina-was-here", "x")]),
-        &["out/lamina-was-here"],
     );
     refused(
         "symlinks as parents in a circle",
         tar_of([Entry::symlink("a", "b"), Entry::symlink("b", "a"), Entry::file("a/x", "")]),
         &["a/x"],
     );
-    assert!(!fs::exists("/tmp/lamina-was-here").unwrap());
 }
 
 #[test]
@@ -98,12 +95,12 @@ fn sizes_beyond_the_data() {
         &["big"],
     );
     refused("the largest", big(i64::MAX as u64), &["big"]);
-    refused("negative", big((-5i64) as u64), &["big"]);
+    refused("negative", big((-5i64) as u64), &["size", "-5"]);
     let wide = Entry::file("big", "")
         .patch(124, &[0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     refused("beyond 64 bits", tar_of([wide]), &["big"]);
     let record = Entry::file("big", "x").record("size", "99999999999999999999999");
-    refused("beyond 64 bits, by PAX", tar_of([record]), &["big"]);
+    refused("beyond 64 bits, by PAX", tar_of([record]), &["size", "99999999999999999999999"]);
 }
 
 #[test]
@@ -145,14 +142,16 @@ fn sparse_maps_that_lie() {
     refused("overlapping", sparse("0,1000,500,24", "100000"), &["holes"]);
     refused("backwards", sparse("5000,512,0,512", "100000"), &["holes"]);
     refused("more than the data", sparse("0,512,5000,512000", "1000000"), &["holes"]);
-    refused("past the end of numbers", sparse("0,512,18446744073709551615,512", "100000"), &["holes"]);
-    refused("no numbers", sparse("0,512,x,512", "100000"), &["holes"]);
-    let unfinished = Entry::sparse("holes", Sparse::Gnu, 1 << 20, &[(0, &[1; 512])]).patch(482, &[1]);
     refused(
-        "a map that goes on in what is data",
-        TarBuilder::new().add(unfinished).finish_padded(0),
-        &["holes"],
+        "past the end of numbers",
+        sparse("0,512,18446744073709551615,512", "100000"),
+        &["sparse map", "18446744073709551615"],
     );
+    refused("no numbers", sparse("0,512,x,512", "100000"), &["sparse map", "'x'"]);
+    // Four pieces fill the header, which says that the map goes on; what follows is data.
+    let pieces: Vec<(u64, &[u8])> = (0..4).map(|n| (n * 1024, &[1; 512][..])).collect();
+    let unfinished = Entry::sparse("holes", Sparse::Gnu, 3 * 1024 + 512, &pieces).patch(482, &[1]);
+    refused("a map that goes on in what is data", tar_of([unfinished]), &["holes"]);
 }
 
 #[test]

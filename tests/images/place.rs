@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::images::build::BuiltLayer;
 use crate::images::{
     Built, Compression, DockerStyle, Entry, Files, ImageBuilder, Layer, TarBuilder, docker, oci,
 };
@@ -19,6 +20,8 @@ use crate::support::{Who, scratch};
 /// Where a test works.
 pub struct Place {
     dir: TempDir,
+    /// Layers that may be in the store, though what was mounted was refused: they are good.
+    good: BTreeSet<String>,
 }
 
 /// What came of running the program.
@@ -52,7 +55,7 @@ impl Place {
         let dir = tempfile::Builder::new().prefix("li").tempdir_in(scratch()).expect("a scratch directory");
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
-        Place { dir }
+        Place { dir, good: BTreeSet::new() }
     }
 
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -61,6 +64,11 @@ impl Place {
 
     pub fn store(&self) -> PathBuf {
         self.path("store")
+    }
+
+    /// Of an image that is refused, this layer is a good one, and may be stored.
+    pub fn may_store(&mut self, layer: &BuiltLayer) {
+        self.good.insert(layer.diff_id.replacen("sha256:", "", 1));
     }
 
     /// The program, in this directory, with what a test does not say taken from the caller's environment removed.
@@ -114,7 +122,7 @@ impl Place {
     }
 
     /// Runs a mount command that lacks but the mount point.
-    fn start(&self, point: &str, mut command: Command) -> Result<Mounted, String> {
+    pub fn start(&self, point: &str, mut command: Command) -> Result<Mounted, String> {
         let at = self.path(point);
         fs::create_dir_all(&at).unwrap();
         command.arg(&at);
@@ -122,7 +130,8 @@ impl Place {
         Ok(Mounted { point: at, daemon: Some(daemon) })
     }
 
-    /// Mounting is refused with these words, and leaves nothing: no mount, and nothing in the store but what it had.
+    /// Mounting is refused with these words, and leaves nothing: no mount, and nothing in the store but what it had and good
+    /// layers.
     #[track_caller]
     pub fn refuses<S: AsRef<OsStr>>(&self, what: &str, args: &[S], words: &[&str]) {
         let before = self.stored();
@@ -135,14 +144,24 @@ impl Place {
             panic!("{what}: it is mounted: {outcome:?}");
         }
         outcome.refuses(what, words);
-        assert_eq!(self.stored(), before, "{what}: the store has changed");
+        let new: Vec<_> =
+            self.stored().difference(&before).filter(|name| !self.is_good(name)).cloned().collect();
+        assert!(new.is_empty(), "{what}: this is new in the store: {new:?}");
     }
 
-    /// What is in the store: its files that hold anything, relative to it. Empty files are locks.
+    /// What is in the store: its files that hold anything, relative to it. Empty files are locks, and one file says that it
+    /// is a store.
     pub fn stored(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         collect(&self.store(), &self.store(), &mut found);
+        found.remove("lamina-store");
         found
+    }
+
+    /// Is it of a good layer, by its name or by what is in it?
+    fn is_good(&self, name: &str) -> bool {
+        let content = || fs::read_to_string(self.store().join(name)).unwrap_or_default();
+        self.good.iter().any(|hex| name.contains(hex.as_str()) || content().contains(hex.as_str()))
     }
 
     /// Writes an image in a format; its path.

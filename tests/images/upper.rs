@@ -32,7 +32,7 @@ fn changed(place: &Place, change: impl FnOnce(&Mounted)) -> Mounted {
     let image = image(place);
     let upper = place.path("upper");
     fs::create_dir(&upper).unwrap();
-    let arguments = [image.as_os_str(), "--upper".as_ref(), upper.as_os_str()];
+    let arguments = ["--upper".as_ref(), upper.as_os_str(), image.as_os_str()];
     let before = fs::read(&image).unwrap();
     let mounted = place.mount(&arguments);
     change(&mounted);
@@ -128,7 +128,7 @@ fn a_file_that_is_open_is_read_on_after_its_copy_up() {
     let image = image(&place);
     let upper = place.path("upper");
     fs::create_dir(&upper).unwrap();
-    let mounted = place.mount(&[image.as_os_str(), "--upper".as_ref(), upper.as_os_str()]);
+    let mounted = place.mount(&["--upper".as_ref(), upper.as_os_str(), image.as_os_str()]);
     let reader = fs::File::open(mounted.at("dir/one")).unwrap();
     let mut bytes = [0; 3];
     reader.read_exact_at(&mut bytes, 0).unwrap();

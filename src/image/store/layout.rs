@@ -15,6 +15,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::problem::StoreProblem;
 use crate::digest::Digest;
@@ -51,19 +52,16 @@ impl Layout {
             Err(error) => return Err(StoreProblem::io("open", &dir, &error)),
         };
         check_owner(&dir, metadata.uid(), metadata.mode())?;
-        let mark = dir.join(MARK);
-        let mut version = String::new();
-        let read = File::open(&mark).and_then(|file| file.take(64).read_to_string(&mut version));
-        match read {
-            Ok(_) if version.trim_end() == VERSION => Ok(Some(Layout { dir })),
-            Ok(_) => {
-                Err(StoreProblem::Version { dir, found: version.trim_end().to_owned(), expected: VERSION })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match first_foreign_name(&dir)? {
-                None => Ok(None),
-                Some(found) => Err(StoreProblem::NotAStore { dir, found }),
-            },
-            Err(error) => Err(StoreProblem::io("open", &mark, &error)),
+        match read_mark(&dir)? {
+            Some(version) if version == VERSION => return Ok(Some(Layout { dir })),
+            Some(found) => return Err(StoreProblem::Version { dir, found, expected: VERSION }),
+            None => {}
+        }
+        match first_foreign_name(&dir)? {
+            None => Ok(None),
+            // Somebody has made it a store meanwhile.
+            Some(_) if read_mark(&dir)?.is_some() => Layout::open(&dir),
+            Some(found) => Err(StoreProblem::NotAStore { dir, found }),
         }
     }
 
@@ -86,8 +84,10 @@ impl Layout {
 
     /// Puts the mark into the directory, whole or not at all. Others may do the same at the same time.
     fn mark(&self) -> Result<(), StoreProblem> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         make_dir(&self.dir)?;
-        let staged = self.dir.join(format!(".{MARK}.{}", std::process::id()));
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let staged = self.dir.join(format!(".{MARK}.{}-{n}", std::process::id()));
         let error = |path: &Path| {
             let path = path.to_owned();
             move |error| StoreProblem::io("write", &path, &error)
@@ -176,6 +176,17 @@ pub fn names(dir: &Path) -> Result<Vec<PathBuf>, StoreProblem> {
         Err(failed) => return Err(error(failed)),
     };
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(error)).collect()
+}
+
+/// What the mark of a store says; `None` where there is none.
+fn read_mark(dir: &Path) -> Result<Option<String>, StoreProblem> {
+    let mark = dir.join(MARK);
+    let mut version = String::new();
+    match File::open(&mark).and_then(|file| file.take(64).read_to_string(&mut version)) {
+        Ok(_) => Ok(Some(version.trim_end().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreProblem::io("open", &mark, &error)),
+    }
 }
 
 /// The first name in a directory that does not come from [`Layout::mark`].

@@ -1,1 +1,4 @@
-
+mod damage;
+mod images;
+mod remembering;
+mod sharing;

@@ -29,8 +29,9 @@ pub fn open(files: &Files, name: &str, select: &Select) -> Result<Image, ImageEr
     };
     let entries = Index::parse(&read(&top, what)?, what)?.manifests;
     let tagged: Vec<Candidate> = entries.iter().map(candidate).collect();
-    let positions = by_tag(&tagged, select.tag.as_deref())?;
     let mut images = Images { files, known: HashMap::new(), looked: HashMap::new(), found: Vec::new() };
+    let positions =
+        by_tag(&tagged, select.tag.as_deref()).map_err(|problem| images.all(&entries, problem))?;
     for entry in positions.iter().filter_map(|position| entries.get(*position)) {
         images.add(entry, &names(entry), &mut Vec::new())?;
     }
@@ -112,6 +113,24 @@ struct Images<'a> {
 }
 
 impl Images<'_> {
+    /// Puts all images there are into an error that lists them, as far as they can be read.
+    fn all(&mut self, entries: &[Descriptor], problem: Problem) -> Problem {
+        let mut complete = true;
+        for entry in entries {
+            complete &= self.add(entry, &names(entry), &mut Vec::new()).is_ok();
+        }
+        match problem {
+            Problem::NoSuchImage { wanted, .. } if complete => {
+                let mut all: Vec<Candidate> = self.found.drain(..).map(|(candidate, _)| candidate).collect();
+                if all.iter().any(|candidate| candidate.nature == Nature::Image) {
+                    all.retain(|candidate| candidate.nature == Nature::Image);
+                }
+                Problem::NoSuchImage { wanted, there: Listing::new(all) }
+            }
+            problem => problem,
+        }
+    }
+
     /// Adds what an entry leads to. `above` are the indexes that led to it.
     fn add(&mut self, entry: &Descriptor, names: &[String], above: &mut Vec<Digest>) -> Result<(), Problem> {
         match Media::of(&entry.media_type) {

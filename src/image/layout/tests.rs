@@ -99,6 +99,15 @@ fn nested_indexes_lead_to_platforms() {
     let message = error(&tree, &select(Some("1.0"), Some("linux/s390x")));
     assert!(message.starts_with("no image in it is for linux/s390x. There are:\n"), "{message}");
     assert!(!message.contains("unknown"), "{message}");
+    assert_eq!(message.lines().count(), 4, "{message}");
+    let message = error(&tree, &select(Some("3.0"), None));
+    let rows = [
+        "no image in it has the tag '3.0'. There are:",
+        "1.0, latest  linux/amd64",
+        "linux/arm/v7",
+        "linux/s390x",
+    ];
+    assert!(rows.iter().all(|row| message.contains(row)) && !message.contains("not an image"), "{message}");
     let message = error(&tree, &select(Some("2.0"), Some("linux/amd64")));
     assert!(message.starts_with("no image in it is for linux/amd64. There is:\n"), "{message}");
 }

@@ -10,8 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::lock::{Lease, NotLocked, WorkLock};
 use super::plan::{Given, Have, Plan, Read, Tar, plan};
-use super::progress::{Progress, Task, Work};
+use super::progress::{Progress, Running, Task, Work};
 use super::record::{self, Kept, LayerRecord, SeenRecord};
+use super::remove::{Made, Part};
 use super::staging::{Staging, write_whole};
 use super::{Prepare, PreparedLayer, Store, StoreProblem};
 use crate::config::{LowerSpec, TarSpec};
@@ -59,6 +60,7 @@ struct Context<'a> {
     /// Set when a layer has failed: the others' work is pointless.
     stop: AtomicBool,
     boot: String,
+    made: Made<'a>,
 }
 
 impl Store {
@@ -67,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// A layer is not what the image promises, malformed or too large, or the store cannot be written to. Nothing of
-    /// such a layer enters the store.
+    /// such an image enters the store.
     pub fn prepare(
         &self,
         image: &Image,
@@ -82,6 +84,7 @@ impl Store {
             budget: Budget::new(options.max_unpacked),
             stop: AtomicBool::new(false),
             boot: this_boot(),
+            made: Made::new(&self.layout),
         };
         let mut ready: Vec<Option<PreparedLayer>> = Vec::new();
         let mut jobs = Vec::new();
@@ -108,7 +111,8 @@ impl Store {
             }
         }
         let layers: Vec<PreparedLayer> = ready.into_iter().flatten().collect();
-        check_links(&layers).map_err(|error| error.of_image(&image.name))?;
+        check_links(image, &layers).map_err(|error| error.of_image(&image.name))?;
+        context.made.keep();
         Ok(layers)
     }
 }
@@ -217,6 +221,7 @@ impl Context<'_> {
                 let verified =
                     self.verify(job, job.blob, job.promise(), Task::Index, Aim::Scan { entries })?;
                 let tar = self.verified_tar(diff_id);
+                self.made.note(Part::Layer(*diff_id));
                 self.publish(diff_id, &verified, job.blob.len, None, tar)?;
                 verified
             }
@@ -231,6 +236,7 @@ impl Context<'_> {
                 };
                 let verified = self.verify(job, job.blob, job.promise(), Task::Unpack, aim)?;
                 let unpacked = staging.file().metadata().map_err(|error| staging.failed(&error))?.len();
+                self.made.note(Part::Layer(*diff_id));
                 self.publish(diff_id, &verified, unpacked, Some(staging), None)?;
                 verified
             }
@@ -322,6 +328,7 @@ impl Context<'_> {
         };
         let layout = &self.store.layout;
         let path = layout.seen(blob);
+        self.made.note(Part::Seen(path.clone()));
         Ok(write_whole(layout, &path, &record::encode(&record, &path)?)?)
     }
 
@@ -417,25 +424,6 @@ impl Context<'_> {
     }
 }
 
-/// Tells that work has begun, and when it ends.
-struct Running<'a> {
-    progress: &'a dyn Progress,
-    layer: usize,
-}
-
-impl<'a> Running<'a> {
-    fn begin(progress: &'a dyn Progress, work: &Work) -> Self {
-        progress.begin(work);
-        Running { progress, layer: work.layer }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.progress.end(self.layer);
-    }
-}
-
 /// How a blob is compressed.
 fn compression(blob: &Blob) -> Result<Compression, Fault> {
     let mut start = [0; MAGIC_LEN];
@@ -477,10 +465,40 @@ fn now() -> u64 {
 }
 
 /// A hard link may lead to a file of a layer below: one that leads nowhere is found before anything is mounted.
-fn check_links(layers: &[PreparedLayer]) -> Result<(), ImageError> {
+fn check_links(image: &Image, layers: &[PreparedLayer]) -> Result<(), ImageError> {
+    let specs: Option<Vec<&TarSpec>> = layers
+        .iter()
+        .map(|layer| match &layer.lower {
+            LowerSpec::Tar(spec) => Some(spec),
+            LowerSpec::Directory(_) => None,
+        })
+        .collect();
+    let Some(specs) = specs else {
+        return Ok(());
+    };
+    let mut any = false;
+    for spec in &specs {
+        let index = Index::open(&spec.index).map_err(|error| Problem::Malformed(error.to_string()))?;
+        any |= index.summary().links_below > 0;
+    }
+    if !any {
+        return Ok(());
+    }
     let mut below: Vec<TarLayer> = Vec::new();
-    let deferred = |index: &Path| open_index(index).map(|index| index.summary().links_below > 0);
-    let _ = (layers, &mut below, deferred);
+    for ((number, spec), layer) in (1u16..).zip(specs).zip(&image.layers) {
+        let linked = TarLayer::open(spec, LayerRef::Lower(number)).and_then(|mut tar| {
+            let lower: Vec<&TarLayer> = below.iter().rev().collect();
+            tar.link_below(&lower).map(|()| tar)
+        });
+        below.push(linked.map_err(|error| {
+            let named = ImageError::new(Problem::Malformed(error.kind().to_string()));
+            let named = match error.path() {
+                Some(entry) => named.at_entry(entry),
+                None => named,
+            };
+            named.in_layer(usize::from(number), Some(layer.digest.unwrap_or(layer.diff_id)))
+        })?);
+    }
     Ok(())
 }
 

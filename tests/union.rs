@@ -10,6 +10,8 @@ mod images;
 #[path = "union/stack.rs"]
 mod stack;
 
+#[path = "union/commit.rs"]
+mod commit;
 #[path = "union/deep.rs"]
 mod deep;
 #[path = "union/lowers.rs"]

@@ -57,8 +57,8 @@ impl Written {
 ///
 /// Entries come depth first, a directory before what is in it, in the order of their names' bytes. Deletions are written where
 /// something is there below to be deleted, and directories are marked opaque where there is one below. A renamed directory
-/// is written whole. Of hard links the first name has the content. The root has an entry where its mode, owner or attributes are
-/// not those of the base's root.
+/// is written whole. Of hard links the first name has the content. The root has an entry where it is not as the base's is; where
+/// only its time is another and nothing is in it, it is the same.
 ///
 /// # Errors
 /// As [`CommitError`] has them; what was written of the tar is worthless then.
@@ -207,29 +207,34 @@ impl<'a, W: Write> Walk<'a, W> {
         let path = RelPath::root();
         let attr = self.union.getattr(NodeId::ROOT)?;
         let xattrs = filter::xattrs(&self.union, NodeId::ROOT)?;
-        let (below, same) = match &self.base {
-            None => (Below::Unknown, false),
-            Some(base) => {
-                let under = base.getattr(NodeId::ROOT)?;
-                if (under.uid, under.gid) != (attr.uid, attr.gid) {
-                    self.written.warnings.push(format!(
-                        "'{}' belongs to {}:{}, and so will the image's root: the base's belongs to {}:{}",
-                        self.upper_path.display(),
-                        attr.uid,
-                        attr.gid,
-                        under.uid,
-                        under.gid
-                    ));
-                }
-                let same = (under.perm, under.uid, under.gid) == (attr.perm, attr.uid, attr.gid)
-                    && filter::xattrs(base, NodeId::ROOT)? == xattrs;
-                (Below::Dir(NodeId::ROOT), same)
-            }
+        let below = match &self.base {
+            None => None,
+            Some(base) => Some((base.getattr(NodeId::ROOT)?, filter::xattrs(base, NodeId::ROOT)?)),
         };
-        if !same {
+        if let Some((under, _)) = &below
+            && (under.uid, under.gid) != (attr.uid, attr.gid)
+        {
+            self.written.warnings.push(format!(
+                "'{}' belongs to {}:{}, and so will the image's root: the base's belongs to {}:{}",
+                self.upper_path.display(),
+                attr.uid,
+                attr.gid,
+                under.uid,
+                under.gid
+            ));
+        }
+        let names = self.upper_names(&path)?;
+        let changed = below.as_ref().is_none_or(|(under, under_xattrs)| {
+            let same = (under.perm, under.uid, under.gid) == (attr.perm, attr.uid, attr.gid);
+            // An upper is always younger than what it lies over: that alone is no change.
+            !same || *under_xattrs != xattrs || (!names.is_empty() && under.mtime != attr.mtime)
+        });
+        if changed {
             self.write(&path, entry(&path, &attr, What::Directory, xattrs))?;
         }
-        self.enter(path, NodeId::ROOT, below, Names::Upper)
+        let below = below.map_or(Below::Unknown, |_| Below::Dir(NodeId::ROOT));
+        self.enter(Frame { path, node: NodeId::ROOT, below, names: Names::Upper, left: names });
+        Ok(())
     }
 
     /// The next name. A directory that is done is let go.
@@ -255,14 +260,9 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     /// Goes into a directory.
-    fn enter(&mut self, path: RelPath, node: NodeId, below: Below, names: Names) -> Result<(), CommitError> {
-        let mut left = match names {
-            Names::All => self.shown_names(node)?,
-            Names::Upper => self.upper_names(&path)?,
-        };
-        left.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-        self.frames.push(Frame { path, node, below, names, left });
-        Ok(())
+    fn enter(&mut self, mut frame: Frame) {
+        frame.left.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        self.frames.push(frame);
     }
 
     /// The names that the upper has in a directory, each once, and what it says of them.
@@ -411,7 +411,12 @@ impl<'a, W: Write> Walk<'a, W> {
         if let (true, Below::Dir(hidden), Some(base)) = (hides, under, &self.base) {
             base.forget(hidden, 1);
         }
-        self.enter(visit.path, node, below, names)
+        let left = match names {
+            Names::All => self.shown_names(node)?,
+            Names::Upper => self.upper_names(&visit.path)?,
+        };
+        self.enter(Frame { path: visit.path, node, below, names, left });
+        Ok(())
     }
 
     /// Writes anything but a directory.
@@ -464,13 +469,17 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     fn checked<'e>(&mut self, path: &RelPath, mut entry: Entry<'e>) -> Entry<'e> {
-        let odd: Vec<_> = entry.xattrs.extract_if(.., |name, _| name.contains(&b'=')).collect();
-        for (name, _) in odd {
-            self.written.warnings.push(format!(
-                "attribute '{}' of '{path}' is left out: a layer cannot hold a name with '='",
-                name.escape_ascii()
-            ));
-        }
+        let warnings = &mut self.written.warnings;
+        entry.xattrs.retain(|name, _| {
+            let fits = !name.contains(&b'=');
+            if !fits {
+                warnings.push(format!(
+                    "attribute '{}' of '{path}' is left out: a layer cannot hold a name with '='",
+                    name.escape_ascii()
+                ));
+            }
+            fits
+        });
         entry
     }
 

@@ -280,3 +280,6 @@ fn attributes(layer: &TarLayer, entry: EntryId) -> Result<Vec<(&[u8], &[u8])>> {
 fn no_entry() -> Error {
     Error::new("look up", Kind::Invalid("the layer's index gives it no number"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
-use super::{completions, inspect, layers, list, man, mount, umount, unpack};
+use super::{commit, completions, inspect, layers, list, man, mount, umount, unpack};
 
 /// The colours of the help.
 pub const STYLES: Styles = Styles::styled()
@@ -95,6 +95,10 @@ pub enum Command {
     ///
     /// Owners, modes, times, attributes, devices, links and holes are as the image has them.
     Unpack(unpack::UnpackArgs),
+    /// Make an image of changes
+    ///
+    /// An upper directory becomes a layer, on top of the image that the changes were made over. The image's id is printed.
+    Commit(commit::CommitArgs),
     /// Print completions for a shell
     ///
     /// Write them to where the shell looks for them, and start a new shell.

@@ -7,7 +7,9 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example};
-use super::{Cli, Failure, args, completions, inspect, layers, list, mount, terminal, umount, unpack};
+use super::{
+    Cli, Failure, args, commit, completions, inspect, layers, list, mount, terminal, umount, unpack,
+};
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -40,6 +42,7 @@ pub enum Page {
     Inspect,
     Layers,
     Unpack,
+    Commit,
     Completions,
     Man,
 }
@@ -53,6 +56,7 @@ impl Page {
             Page::Inspect => "inspect",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
+            Page::Commit => "commit",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -66,6 +70,7 @@ impl Page {
             Page::Inspect => inspect::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
+            Page::Commit => commit::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }

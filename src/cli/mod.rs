@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code and text out.
 
 mod args;
+mod commit;
 mod compat;
 mod completions;
 mod epilogue;
@@ -74,6 +75,7 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
         Command::Inspect(inspect) => cli.log.init().and_then(|()| inspect::run(inspect)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
+        Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     }

@@ -16,11 +16,13 @@ use crate::source::Source;
 use crate::source::preflight::Covering;
 
 const SOURCES: &str = "\
-A layer, or several; the first is the top
+The layers or images, the first is the top; the last word is MOUNTPOINT, an empty directory
 
-A directory is one layer. `overlay:TOP:...:BASE` is several, as lowerdir= of mount(8) takes them: `\\:` is a colon in a \
-path, and a path after a double colon is a data-only layer. A path that begins like one of these is written with ./ \
-before it.";
+A directory is one layer. An image is all of its layers: an archive of docker save or podman save, an OCI archive, or the \
+directory of an OCI layout, by its path; or with the transport that skopeo and podman use: `oci:DIR[:TAG]`, \
+`oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, `containers-storage:NAME`. `overlay:TOP:...:BASE` is several \
+directories, as lowerdir= of mount(8) takes them: `\\:` is a colon in a path, and a path after a double colon is a data-only \
+layer. A path that begins like one of these is written with ./ before it.";
 
 const UPPER: &str = "\
 Keep changes in DIR; without it, the mount is read-only
@@ -126,11 +128,9 @@ pub const EPILOGUE: Epilogue = Epilogue {
     after_help = EPILOGUE.help()
 )]
 pub struct MountArgs {
-    #[arg(value_name = "SOURCE", required = true, num_args = 1.., value_hint = ValueHint::DirPath, help = "A layer, or several; the first is the top", long_help = SOURCES)]
-    sources: Vec<OsString>,
-    /// Where the tree appears: an empty directory
-    #[arg(value_name = "MOUNTPOINT", required = true, value_hint = ValueHint::DirPath)]
-    mountpoint: PathBuf,
+    // One list, and not two: options may stand between its words.
+    #[arg(value_name = "SOURCE", required = true, num_args = 1.., value_hint = ValueHint::AnyPath, help = "The layers or images, the first is the top; the last word is MOUNTPOINT, an empty directory", long_help = SOURCES)]
+    words: Vec<OsString>,
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, help = "Keep changes in DIR; without it, the mount is read-only", long_help = UPPER)]
     upper: Option<PathBuf>,
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "upper", help = "Make new files in DIR before they move into the upper [default: .UPPER.lamina-work beside the upper]", long_help = WORK)]
@@ -155,13 +155,20 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
         options.parse(text.as_bytes())?;
     }
     refuse_misplaced(&options)?;
-    let sources = args.sources.iter().map(|word| Source::parse(word)).collect::<Result<Vec<_>, _>>()?;
+    let (mountpoint, sources) = match args.words.split_last() {
+        Some((mountpoint, sources)) if !sources.is_empty() => (PathBuf::from(mountpoint), sources),
+        _ => {
+            return Err(Failure::usage("the mount point is missing")
+                .hint("usage: lamina mount [OPTIONS] SOURCE... MOUNTPOINT"));
+        }
+    };
+    let sources = sources.iter().map(|word| Source::parse(word)).collect::<Result<Vec<_>, _>>()?;
     start::run(
         Request {
             sources,
             upper: args.upper.clone(),
             work: args.work.clone(),
-            mountpoint: args.mountpoint.clone(),
+            mountpoint,
             covering: if options.nonempty.is_some() { Covering::Allowed } else { Covering::Refused },
             images: ImageOptions { select: args.select.clone(), store: args.store.clone() },
             options,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 
 use super::{Cli, ExitClass, Failure};
 use crate::error::describe;
@@ -42,28 +42,19 @@ pub fn parse(args: &[OsString]) -> Result<Parsed, Failure> {
                 .hint(format!("lamina --help says more\n\n{}", text.trim_end())))
         }
         ErrorKind::MissingRequiredArgument if args.get(1).is_some_and(|word| word == "mount") => {
-            Err(mount_without_words(&error, args))
+            Err(mount_without_words(args))
         }
         _ => Err(said_by_the_parser(&error)),
     }
 }
 
-/// One word is taken for the SOURCE that it is: what is missing then is the mount point.
-fn mount_without_words(error: &clap::Error, args: &[OsString]) -> Failure {
-    let missing = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::Strings(missing)) => missing.as_slice(),
-        _ => &[],
-    };
+/// Neither a layer nor a mount point.
+fn mount_without_words(args: &[OsString]) -> Failure {
     let names_the_stack = |arg: &OsString| {
         let bytes = arg.as_bytes();
         bytes.windows(b"lowerdir=".len()).any(|window| window == b"lowerdir=")
     };
-    let message = match missing {
-        [one] if one.starts_with("<SOURCE>") => "the mount point is missing",
-        [_, _] => "SOURCE and MOUNTPOINT are missing",
-        _ => return said_by_the_parser(error),
-    };
-    Failure::usage(message).hint(match args.iter().any(names_the_stack) {
+    Failure::usage("SOURCE and MOUNTPOINT are missing").hint(match args.iter().any(names_the_stack) {
         true => "with lowerdir=, leave out the word mount: lamina -o lowerdir=TOP:...:BASE MOUNTPOINT",
         false => "usage: lamina mount [OPTIONS] SOURCE... MOUNTPOINT",
     })

@@ -169,7 +169,8 @@ fn header_at(whole: &Blob, at: u64) -> Result<Option<Header>, Problem> {
     let mut header = Header::new_old();
     let block = header.as_mut_bytes();
     let read = whole.read_at(block, at).map_err(|error| Problem::io("read", &whole.path, &error))?;
-    if read == 0 && at > 0 || read == block.len() && block.iter().all(|byte| *byte == 0) {
+    let zeros = block.iter().take(read).all(|byte| *byte == 0);
+    if zeros && (at > 0 || read == block.len()) {
         return Ok(None);
     }
     let no_tar = || Problem::NotAnImage("it is neither a directory nor a tar".to_owned());

@@ -92,7 +92,10 @@ pub(super) fn pair(history: Vec<(Step, bool)>, layers: usize) -> (Vec<Step>, His
 mod tests {
     use super::*;
 
-    fn pairs(history: &[(&str, bool)], layers: usize) -> (Vec<(Option<String>, Option<usize>)>, HistoryFit) {
+    /// An instruction and its layer.
+    type Made = (Option<String>, Option<usize>);
+
+    fn pairs(history: &[(&str, bool)], layers: usize) -> (Vec<Made>, HistoryFit) {
         let step = |(by, makes): &(&str, bool)| {
             (Step { created_by: Some((*by).to_owned()), ..Step::default() }, *makes)
         };

@@ -30,7 +30,7 @@ pub fn open(files: &Files, name: &str, select: &Select) -> Result<Image, ImageEr
     let entries = Index::parse(&read(&top, what)?, what)?.manifests;
     let tagged: Vec<Candidate> = entries.iter().map(candidate).collect();
     let positions = by_tag(&tagged, select.tag.as_deref())?;
-    let mut images = Images { files, known: HashMap::new(), found: Vec::new() };
+    let mut images = Images { files, known: HashMap::new(), looked: HashMap::new(), found: Vec::new() };
     for entry in positions.iter().filter_map(|position| entries.get(*position)) {
         images.add(entry, &names(entry), &mut Vec::new())?;
     }
@@ -106,6 +106,8 @@ struct Images<'a> {
     files: &'a Files,
     /// Indexes that were read: each once, however often it is named.
     known: HashMap<Digest, Index>,
+    /// Images that were looked into, once each.
+    looked: HashMap<Digest, (Option<Platform>, Nature)>,
     found: Vec<(Candidate, Descriptor)>,
 }
 
@@ -166,24 +168,27 @@ impl Images<'_> {
         }
         let mut candidate = Candidate { names: names.to_vec(), ..candidate(entry) };
         if candidate.nature == Nature::Image && candidate.platform.is_none() {
-            self.look_into(entry, &mut candidate);
+            let files = self.files;
+            let known = self.looked.entry(entry.digest).or_insert_with(|| look_into(files, entry));
+            (candidate.platform, candidate.nature) = known.clone();
         }
         self.found.push((candidate, entry.clone()));
         Ok(())
     }
+}
 
-    /// What the documents say that the index does not. What is wrong with them is told when the image is chosen.
-    fn look_into(&self, entry: &Descriptor, candidate: &mut Candidate) {
-        let Ok(manifest) = manifest(self.files, entry).map(|(manifest, _)| manifest) else { return };
-        if Media::of(&manifest.config.media_type) != Media::Config {
-            candidate.nature = Nature::Artifact;
-            return;
-        }
-        let config = self.files.document(&manifest.config.digest, manifest.config.size, "the config");
-        if let Ok(config) = config.and_then(|config| Config::parse(&config)) {
-            candidate.platform = Some(config.image.platform).filter(|_| config.has_platform);
-        }
+/// What the documents say that the index does not. What is wrong with them is told when the image is chosen.
+fn look_into(files: &Files, entry: &Descriptor) -> (Option<Platform>, Nature) {
+    let Ok((manifest, _)) = manifest(files, entry) else {
+        return (None, Nature::Image);
+    };
+    if Media::of(&manifest.config.media_type) != Media::Config {
+        return (None, Nature::Artifact);
     }
+    let config = files.document(&manifest.config.digest, manifest.config.size, "the config");
+    let platform = config.and_then(|config| Config::parse(&config)).ok();
+    let platform = platform.filter(|config| config.has_platform).map(|config| config.image.platform);
+    (platform, Nature::Image)
 }
 
 /// A manifest, and the bytes it was read from.

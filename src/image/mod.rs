@@ -7,10 +7,11 @@ mod archive;
 mod assemble;
 mod blob;
 mod choose;
+pub mod commit;
 pub mod compression;
 mod config;
 mod docker;
-mod documents;
+pub mod documents;
 pub mod error;
 mod files;
 mod layout;
@@ -22,7 +23,10 @@ mod platform;
 mod reference;
 mod storage;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod verify;
+pub mod write;
 
 use std::path::PathBuf;
 

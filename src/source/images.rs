@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::LowerSpec;
 use crate::image::store::{Lease, Prepare, Progress, Store};
-use crate::image::{self, ImageError, ImageRef, Select};
+use crate::image::{self, ImageError, ImageRef, LayerSource, Select};
 
 /// Is there an image, or is it a path at which there is none?
 ///
@@ -52,6 +52,14 @@ impl<'a> Images<'a> {
             return Ok(None);
         }
         let image = image::open(reference, &self.select)?;
+        // What podman holds is used in place: no store is needed, and none is made.
+        let directories = image.layers.iter().rev().map(|layer| match &layer.source {
+            LayerSource::Directory(path) => Some(LowerSpec::Directory(path.clone())),
+            LayerSource::Blob(_) => None,
+        });
+        if let Some(lowers) = directories.collect() {
+            return Ok(Some(lowers));
+        }
         let prepared = Store::open(&self.store)?.prepare(&image, &self.prepare, self.progress)?;
         let mut lowers = Vec::with_capacity(prepared.len());
         for layer in prepared.into_iter().rev() {

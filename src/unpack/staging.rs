@@ -194,3 +194,55 @@ fn lock(parent: &OwnedFd, name: &NameBuf) -> Result<OwnedFd> {
 fn os(error: &io::Error) -> Error {
     Error::new(OP, Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_in(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_target_is_there_once_it_is_complete_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let staging = Staging::begin(&target).unwrap();
+        assert_eq!(names_in(dir.path()), [".target.lamina-unpack"]);
+        fs::write(dir.path().join(".target.lamina-unpack/file"), "").unwrap();
+        drop(staging);
+        assert_eq!(names_in(dir.path()), [""; 0]);
+
+        let staging = Staging::begin(&target).unwrap();
+        assert_eq!(staging.target(), fs::canonicalize(dir.path()).unwrap().join("target"));
+        staging.publish().unwrap();
+        assert_eq!(names_in(dir.path()), ["target"]);
+    }
+
+    #[test]
+    fn one_process_at_a_time_fills_a_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let staging = Staging::begin(&target).unwrap();
+        assert_eq!(*Staging::begin(&target).unwrap_err().kind(), Kind::InUse);
+        staging.publish().unwrap();
+        drop(Staging::begin(&target).unwrap());
+        assert_eq!(names_in(dir.path()), ["target"]);
+    }
+
+    #[test]
+    fn what_has_appeared_at_the_target_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let staging = Staging::begin(&target).unwrap();
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("others"), "").unwrap();
+        assert_eq!(*staging.publish().unwrap_err().kind(), Kind::NotEmpty);
+        assert_eq!(names_in(dir.path()), ["target"]);
+        assert_eq!(names_in(&target), ["others"]);
+    }
+}

@@ -72,13 +72,13 @@ fn completions_know_the_words_of_each_command() {
     let script = |shell| run(&["completions", shell]).out;
     let bash = script("bash");
     for words in
-        ["bash zsh fish", "mount umount list inspect layers unpack completions man", "redirect_dir=on"]
+        ["bash zsh fish", "mount umount list inspect layers unpack commit completions man", "redirect_dir=on"]
     {
         assert!(bash.contains(words), "{words}: {bash}");
     }
     let zsh = script("zsh");
     for words in [
-        ":(mount umount list inspect layers unpack completions man)",
+        ":(mount umount list inspect layers unpack commit completions man)",
         "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
         ":OPT,OPT:(ro redirect_dir=on",
     ] {
@@ -87,7 +87,7 @@ fn completions_know_the_words_of_each_command() {
     let fish = script("fish");
     for (command, words) in [
         ("completions", "bash zsh fish"),
-        ("man", "mount umount list inspect layers unpack completions man"),
+        ("man", "mount umount list inspect layers unpack commit completions man"),
         ("umount", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),
         ("mount", "(__fish_complete_directories)"),
@@ -118,6 +118,7 @@ fn help_fits_on_80_columns() {
         &["inspect"],
         &["layers"],
         &["unpack"],
+        &["commit"],
         &["completions"],
         &["man"],
     ] {
@@ -144,6 +145,7 @@ fn an_example_has_its_line_to_itself() {
         &["inspect"],
         &["layers"],
         &["unpack"],
+        &["commit"],
         &["completions"],
         &["man"],
     ] {

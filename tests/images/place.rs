@@ -122,7 +122,7 @@ impl Place {
     }
 
     /// Runs a mount command that lacks but the mount point.
-    fn start(&self, point: &str, mut command: Command) -> Result<Mounted, String> {
+    pub fn start(&self, point: &str, mut command: Command) -> Result<Mounted, String> {
         let at = self.path(point);
         fs::create_dir_all(&at).unwrap();
         command.arg(&at);

@@ -42,10 +42,26 @@ impl Ready {
         let mut text =
             format!("To look at it:\n  lamina mount {} MOUNTPOINT\n", quoted(&format!("overlay:{list}")));
         if let Some(options) = self.kernel_options() {
+            // Short where it is long: what the kernel takes at once is limited, in its newer interface to 256 bytes.
+            let (cd, list) = match self.names_in_one_directory() {
+                Some((dir, names)) if list.len() > 200 => (format!("cd {} && ", quoted(&dir)), names),
+                _ => (String::new(), list),
+            };
             let options = quoted(&format!("{options}lowerdir={list}"));
-            text.push_str(&format!("or, as root:\n  mount -t overlay overlay -o {options} MOUNTPOINT\n"));
+            text.push_str(&format!("or, as root:\n  {cd}mount -t overlay overlay -o {options} MOUNTPOINT\n"));
         }
         text
+    }
+
+    /// The directory that the layers are in, and their names there, top first, with colons between them.
+    fn names_in_one_directory(&self) -> Option<(String, String)> {
+        let dir = self.top_first.first()?.parent()?;
+        let name = |path: &PathBuf| {
+            let name = path.strip_prefix(dir).ok()?.to_str()?;
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| name.to_owned())
+        };
+        let names: Option<Vec<String>> = self.top_first.iter().map(name).collect();
+        Some((dir.display().to_string(), names?.join(":")))
     }
 
     /// The options beside `lowerdir=` with which the kernel's overlay mounts them as they are; `None` where it cannot: it
@@ -105,6 +121,10 @@ mod tests {
         assert!(user.contains("-o userxattr,lowerdir=/d/2:/d/1 "), "{user}");
         assert!(!ready(&both, Owners::Recorded, Namespace::User).commands().contains("mount -t"));
         assert!(!ready(&both[..1], Owners::Exact, Namespace::Trusted).commands().contains("mount -t"));
+        let dir = format!("/{}", "d".repeat(100));
+        let long = ready(&[&format!("{dir}/2-x"), &format!("{dir}/1-y")], Owners::Exact, Namespace::Trusted);
+        let command = format!("\n  cd {dir} && mount -t overlay overlay -o lowerdir=2-x:1-y MOUNTPOINT\n");
+        assert!(long.commands().contains(&command), "{}", long.commands());
         let spaced = ready(&["/a b"], Owners::Exact, Namespace::Trusted).commands();
         assert!(spaced.contains("lamina mount 'overlay:/a b' MOUNTPOINT"), "{spaced}");
     }

@@ -210,28 +210,20 @@ fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tarball::tests::make::pax_records;
 
     #[test]
     fn records_hold_any_bytes() {
         let mut pax = Pax::default();
-        let mut bytes = Vec::new();
-        for (key, value) in [
-            (&b"path"[..], &b"a\nb=c"[..]),
-            (b"SCHILY.xattr.user.x", b"1\n2\0=3\n"),
-            (b"SCHILY.xattr.user.empty", b""),
-            (b"LIBARCHIVE.xattr.user.%25%3d%0A", b"AQID/w"),
-            (b"LIBARCHIVE.xattr.user.padded", b"AQI="),
-            (b"uid", b"4294967295"),
-            (b"comment", b"whatever"),
-        ] {
-            let body = [b" ", key, b"=", value, b"\n"].concat();
-            let mut len = body.len() + 1;
-            while format!("{len}").len() + body.len() != len {
-                len += 1;
-            }
-            bytes.extend_from_slice(format!("{len}").as_bytes());
-            bytes.extend_from_slice(&body);
-        }
+        let bytes = pax_records(&[
+            ("path", b"a\nb=c"),
+            ("SCHILY.xattr.user.x", b"1\n2\0=3\n"),
+            ("SCHILY.xattr.user.empty", b""),
+            ("LIBARCHIVE.xattr.user.%25%3d%0A", b"AQID/w"),
+            ("LIBARCHIVE.xattr.user.padded", b"AQI="),
+            ("uid", b"4294967295"),
+            ("comment", b"whatever"),
+        ]);
         pax.take(&bytes).unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb=c"[..]));
         assert_eq!(pax.uid, Some(u32::MAX.into()));
@@ -275,19 +267,19 @@ mod tests {
             let result = Pax::default().take(bytes);
             assert!(matches!(result, Err(Problem::PaxRecord { .. })), "{}: {result:?}", bytes.escape_ascii());
         }
-        for bytes in [
-            &b"11 path=\0x\n"[..],
-            b"10 size=x\n",
-            b"18 SCHILY.xattr.=\n",
-            b"26 LIBARCHIVE.xattr.%x=AA\n",
-            b"25 LIBARCHIVE.xattr.a=AB!\n",
-            b"23 LIBARCHIVE.xattr.a=A\n",
+        for (key, value) in [
+            ("path", &b"\0x"[..]),
+            ("size", b"x"),
+            ("SCHILY.xattr.", b""),
+            ("LIBARCHIVE.xattr.%x", b"AA"),
+            ("LIBARCHIVE.xattr.a", b"AB!"),
+            ("LIBARCHIVE.xattr.a", b"A"),
         ] {
-            let result = Pax::default().take(bytes);
+            let result = Pax::default().take(&pax_records(&[(key, value)]));
             assert!(
                 result.is_err() && !matches!(result, Err(Problem::PaxRecord { .. })),
-                "{}: {result:?}",
-                bytes.escape_ascii()
+                "{key}={}: {result:?}",
+                value.escape_ascii()
             );
         }
     }

@@ -14,6 +14,7 @@ mod access;
 mod builder;
 mod choice;
 mod damaged;
+mod full;
 mod hostile;
 mod identities;
 mod meaning;

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(missing_docs)]
 
+#[path = "support/images/mod.rs"]
+#[allow(dead_code, unused_imports)] // what others need of it
+mod images;
 #[path = "union/stack.rs"]
 mod stack;
 
@@ -21,3 +24,5 @@ mod races;
 mod renames;
 #[path = "union/storm.rs"]
 mod storm;
+#[path = "union/tars.rs"]
+mod tars;

@@ -8,7 +8,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example};
 use super::{
-    Cli, Failure, args, commit, completions, inspect, layers, list, mount, terminal, umount, unpack,
+    Cli, Failure, args, commit, completions, inspect, layers, list, mount, store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -43,6 +43,7 @@ pub enum Page {
     Layers,
     Unpack,
     Commit,
+    Store,
     Completions,
     Man,
 }
@@ -57,6 +58,7 @@ impl Page {
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
+            Page::Store => "store",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -71,6 +73,7 @@ impl Page {
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
+            Page::Store => store::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }

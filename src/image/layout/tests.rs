@@ -301,26 +301,25 @@ fn indexes_that_never_end_are_refused() {
     let files = Files::Directory(dir.path().to_owned());
     let index = Index::parse(document.as_bytes(), "x").unwrap();
     let entry = index.manifests[0].clone();
-    let mut images = Images {
-        files: &files,
-        known: HashMap::from([(entry.digest, index)]),
-        looked: HashMap::new(),
-        found: Vec::new(),
-    };
+    let mut images = Images::new(&files);
+    images.known.insert(entry.digest, Rc::new(index));
     let problem = images.add(&entry, &[], &mut Vec::new()).unwrap_err();
     assert_eq!(problem.to_string(), format!("the index {digest} nests itself"));
 
-    // Few documents that name each other many times are many images.
-    let mut tree = Tree::default();
-    let mut entry = tree.image("linux/amd64", &["a"]);
-    for _ in 0..6 {
-        entry = tree.document(INDEX, &json!({"schemaVersion": 2, "manifests": vec![entry; 100]}));
+    // Few documents that name each other many times lead to many images, or take forever to lead to none.
+    for bottom in ["image", "nothing"] {
+        let mut tree = Tree::default();
+        let mut entry = match bottom {
+            "image" => tree.image("linux/amd64", &["a"]),
+            _ => tree.document(INDEX, &json!({"schemaVersion": 2})),
+        };
+        for _ in 0..6 {
+            entry = tree.document(INDEX, &json!({"schemaVersion": 2, "manifests": vec![entry; 1000]}));
+        }
+        tree.layout(&[entry]);
+        let message = "the index is too large: more than 10000 entries, the limit is 10000 entries";
+        assert_eq!(error(&tree, &any), message, "{bottom}");
     }
-    tree.layout(&[entry]);
-    assert_eq!(
-        error(&tree, &any),
-        "the index is too large: more than 10000 images, the limit is 10000 images"
-    );
 }
 
 #[test]
@@ -336,6 +335,15 @@ fn entries_that_are_no_images_are_refused_by_their_type() {
     let blob = tree.blob("application/vnd.docker.distribution.manifest.v1+prettyjws", "{}");
     tree.layout(&[blob]);
     assert_eq!(error(&tree, &Select::default()), "it is an image of docker's first format (schema 1)");
+}
+
+#[test]
+fn entries_that_are_not_known_are_passed_over() {
+    let mut tree = Tree::default();
+    let (blob, image) = (tree.blob("text/plain", "x"), tree.image("linux/s390x", &["a"]));
+    tree.layout(&[blob, image]);
+    let image = open_dir(&tree, &Select::default()).unwrap();
+    assert_eq!(image.config.platform.to_string(), "linux/s390x");
 }
 
 #[test]

@@ -1,23 +1,18 @@
 //! The walk over an upper.
 
-use std::collections::{HashMap, HashSet};
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::Path;
 
-use super::filter;
-use super::{CommitError, EntryProblem};
+use super::shown::{self, Content};
+use super::upper::{Mark, Upper};
+use super::{CommitError, EntryProblem, filter};
 use crate::config::{Behaviour, LowerSpec, StackSpec, StatOverride, UpperSpec, Whiteouts};
-use crate::error::{LayerRef, Result};
-use crate::layer::{Found, Layer, LayerRules, OciMarks};
-use crate::marker::{Marker, MarkersRead, Nlink, NlinkBase, OCI_OPAQUE, OciName, oci_whiteout};
-use crate::overlay::{
-    Access, Attr, DirEntry, DirSink, FileKind, HandleId, Listing, NodeId, OpenMode, Overlay, SinkAnswer,
-    Timestamp, Truncate,
-};
+use crate::error::{Kind, Result};
+use crate::marker::{OCI_OPAQUE, OciName, oci_whiteout};
+use crate::overlay::{Attr, FileKind, NodeId, Overlay, Timestamp};
 use crate::path::{Name, NameBuf, RelPath};
-use crate::sys::fs::{At, Stat};
-use crate::tarball::write::{Entry, TarWriter, What};
+use crate::tarball::write::{Entry, TarWriter, What, WriteError};
 
 /// Changes that are to become a layer.
 #[derive(Debug)]
@@ -71,11 +66,11 @@ pub fn write_layer(changes: &Changes<'_>, out: impl Write) -> Result<Written, Co
     let Walk { tar, written, .. } = walk;
     match tar.finish() {
         Ok(_) => Ok(written),
-        Err(error) => Err(at(&RelPath::root(), crate::tarball::write::WriteError::Write(error).into())),
+        Err(error) => Err(at(&RelPath::root(), WriteError::Write(error).into())),
     }
 }
 
-fn at(path: &RelPath, problem: EntryProblem) -> CommitError {
+pub(super) fn at(path: &RelPath, problem: EntryProblem) -> CommitError {
     CommitError::Entry { path: path.clone(), problem }
 }
 
@@ -121,19 +116,6 @@ struct Visit {
     names: Names,
 }
 
-/// What the upper says of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    /// It is deleted.
-    Whiteout,
-    /// There is something, which hides what is below it if it is a directory.
-    Opaque,
-    /// There is something, and if it is a directory, it goes on below.
-    Plain,
-    /// As above, and what is below is elsewhere.
-    Renamed,
-}
-
 /// What the names of one object have in common. The number alone would do but for layers that were copied with the origins of
 /// their files: then a copy and what it was made from have one number.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -154,7 +136,7 @@ impl Linked {
 }
 
 struct Walk<'a, W> {
-    upper: Layer,
+    upper: Upper,
     /// The upper over the base.
     union: Overlay,
     /// The base alone.
@@ -169,12 +151,7 @@ struct Walk<'a, W> {
 
 impl<'a, W: Write> Walk<'a, W> {
     fn new(changes: &Changes<'a>, tar: TarWriter<W>) -> Result<Self, CommitError> {
-        let rules = LayerRules {
-            markers: MarkersRead::Both,
-            oci: changes.whiteouts == Whiteouts::Auto,
-            stat_override: changes.stat_override,
-        };
-        let upper = Layer::open(changes.upper, LayerRef::Upper, rules)?;
+        let upper = Upper::open(changes)?;
         let behaviour = Behaviour {
             // The upper may be that of a live mount: nothing is locked, cleared or written.
             read_only: true,
@@ -223,7 +200,7 @@ impl<'a, W: Write> Walk<'a, W> {
                 under.gid
             ));
         }
-        let names = self.upper_names(&path)?;
+        let names = self.upper.names(&path, &mut self.written.warnings)?;
         let changed = below.as_ref().is_none_or(|(under, under_xattrs)| {
             let same = (under.perm, under.uid, under.gid) == (attr.perm, attr.uid, attr.gid);
             // An upper is always younger than what it lies over: that alone is no change.
@@ -265,62 +242,6 @@ impl<'a, W: Write> Walk<'a, W> {
         self.frames.push(frame);
     }
 
-    /// The names that the upper has in a directory, each once, and what it says of them.
-    fn upper_names(&mut self, path: &RelPath) -> Result<Vec<(NameBuf, Mark)>, CommitError> {
-        let dir = self.upper.open_dir(path)?;
-        let oci = self.upper.oci_marks(dir.as_fd())?;
-        let mut names = HashSet::new();
-        // An empty file that is marked as a whiteout is one by its own mark, as lookups have it.
-        self.upper
-            .list(dir.as_fd(), false, |listed| {
-                names.insert(listed.name.to_owned());
-            })
-            .map_err(|error| error.at(path.as_bytes()))?;
-        let mut marked = Vec::with_capacity(names.len());
-        for name in names {
-            if let Some(mark) = self.mark(path, dir.as_fd(), oci.as_deref(), name.as_name())? {
-                marked.push((name, mark));
-            }
-        }
-        Ok(marked)
-    }
-
-    /// What the upper says of a name; `None` where it has gone.
-    fn mark(
-        &mut self,
-        parent: &RelPath,
-        dir: BorrowedFd<'_>,
-        oci: Option<&OciMarks>,
-        name: Name<'_>,
-    ) -> Result<Option<Mark>, CommitError> {
-        let path = || parent.join(name);
-        Ok(Some(match self.upper.look(dir, oci, name).map_err(|error| error.below(parent.as_bytes()))? {
-            Found::Absent => return Ok(None),
-            Found::Whiteout => Mark::Whiteout,
-            Found::Leaf(leaf) => {
-                if leaf.metacopy.is_some() && self.base.is_none() {
-                    return Err(at(&path(), EntryProblem::DataBelow));
-                }
-                self.check_index(&path(), At::Name(dir, name), &leaf.stat)?;
-                Mark::Plain
-            }
-            Found::Dir(found) if found.opaque => Mark::Opaque,
-            Found::Dir(found) if found.redirect.is_some() => {
-                if self.base.is_none() {
-                    return Err(at(&path(), EntryProblem::Renamed));
-                }
-                Mark::Renamed
-            }
-            Found::Dir(_) => Mark::Plain,
-        }))
-    }
-
-    fn shown_names(&self, node: NodeId) -> Result<Vec<(NameBuf, Mark)>, CommitError> {
-        let mut names = All(Vec::new());
-        self.union.readdir(node, 0, Listing::Names, &mut names)?;
-        Ok(names.0)
-    }
-
     fn visit(&mut self, visit: Visit) -> Result<(), CommitError> {
         if visit.mark == Mark::Whiteout {
             return self.delete(&visit);
@@ -337,24 +258,6 @@ impl<'a, W: Write> Walk<'a, W> {
         }
         self.leaf(&visit, found.node, &found.attr)?;
         self.union.forget(found.node, 1);
-        Ok(())
-    }
-
-    /// With `index=on` a name in a layer below may stand for a file of the upper. Which names do is nowhere recorded.
-    fn check_index(&mut self, path: &RelPath, object: At<'_>, stat: &Stat) -> Result<(), CommitError> {
-        let Some(value) = self.upper.marker(object, Marker::Nlink)? else { return Ok(()) };
-        let here = stat.nlink.saturating_sub(1);
-        let behind = match Nlink::decode(&value) {
-            Ok(nlink) if nlink.base == NlinkBase::Upper => nlink.shown(stat.nlink) > here,
-            // It is counted from the names below, so there were some.
-            Ok(_) => true,
-            Err(_) => false,
-        };
-        if behind {
-            self.written.warnings.push(format!(
-                "'{path}' is a hard link whose other names are in the layers below: there, the image keeps the old content"
-            ));
-        }
         Ok(())
     }
 
@@ -375,7 +278,7 @@ impl<'a, W: Write> Walk<'a, W> {
             },
         }
         let name = oci_whiteout(visit.name.as_name()).map_err(|kind| match kind {
-            crate::error::Kind::NameTooLong => at(&visit.path, EntryProblem::LongWhiteout),
+            Kind::NameTooLong => at(&visit.path, EntryProblem::LongWhiteout),
             _ => at(&visit.path, EntryProblem::Reserved),
         })?;
         let parent = visit.path.split_last().map(|(parent, _)| parent).unwrap_or_default();
@@ -412,8 +315,10 @@ impl<'a, W: Write> Walk<'a, W> {
             base.forget(hidden, 1);
         }
         let left = match names {
-            Names::All => self.shown_names(node)?,
-            Names::Upper => self.upper_names(&visit.path)?,
+            Names::All => {
+                shown::names(&self.union, node)?.into_iter().map(|name| (name, Mark::Plain)).collect()
+            }
+            Names::Upper => self.upper.names(&visit.path, &mut self.written.warnings)?,
         };
         self.enter(Frame { path: visit.path, node, below, names, left });
         Ok(())
@@ -486,8 +391,7 @@ impl<'a, W: Write> Walk<'a, W> {
     fn write_content(&mut self, path: &RelPath, entry: Entry<'_>, node: NodeId) -> Result<(), CommitError> {
         let What::Regular(size @ 1..) = entry.what else { return self.write(path, entry) };
         let entry = self.checked(path, entry);
-        let mode = OpenMode { access: Access::Read, truncate: Truncate::Keep };
-        let content = Content { union: &self.union, handle: self.union.open(node, mode)?.handle, offset: 0 };
+        let content = Content::open(&self.union, node)?;
         self.tar.file(&entry, content).map_err(|error| at(path, error.into()))?;
         self.written.entries += 1;
         self.written.content = self.written.content.saturating_add(size);
@@ -499,7 +403,7 @@ fn entry<'e>(
     path: &'e RelPath,
     attr: &Attr,
     what: What<'e>,
-    xattrs: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
+    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 ) -> Entry<'e> {
     let mtime = (attr.mtime.sec, attr.mtime.nsec);
     Entry { path, what, perm: attr.perm, uid: attr.uid, gid: attr.gid, mtime, xattrs }
@@ -508,38 +412,4 @@ fn entry<'e>(
 fn opaque_mark(dir: &RelPath) -> Result<RelPath, CommitError> {
     let name = Name::new(OCI_OPAQUE).map_err(|_| at(dir, EntryProblem::Reserved))?;
     Ok(dir.join(name))
-}
-
-/// All names but the dots.
-struct All(Vec<(NameBuf, Mark)>);
-
-impl DirSink for All {
-    fn push(&mut self, dirent: DirEntry<'_>, _: Option<&crate::overlay::Entry>) -> SinkAnswer {
-        // The dots are no names.
-        if let Ok(name) = NameBuf::new(dirent.name) {
-            self.0.push((name, Mark::Plain));
-        }
-        SinkAnswer::Taken
-    }
-}
-
-/// The content of a file of the union, from its beginning.
-struct Content<'a> {
-    union: &'a Overlay,
-    handle: HandleId,
-    offset: u64,
-}
-
-impl Read for Content<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.union.read(self.handle, self.offset, buf)?;
-        self.offset = self.offset.saturating_add(n as u64);
-        Ok(n)
-    }
-}
-
-impl Drop for Content<'_> {
-    fn drop(&mut self) {
-        self.union.release(self.handle);
-    }
 }

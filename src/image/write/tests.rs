@@ -99,7 +99,7 @@ fn a_config_keeps_what_it_had_and_gets_a_layer() {
                 {"created_by": "one"},
                 {"created_by": "two", "empty_layer": true},
                 {"comment": "a layer of the base that its history left out"},
-                {"created": "1970-01-01T00:00:00Z", "created_by": "lamina commit", "author": "me", "comment": "why"},
+                {"created": "1970-01-01T00:00:00Z", "created_by": "lamina commit -m 'why'", "author": "me", "comment": "why"},
             ],
         })
     );

@@ -51,13 +51,21 @@ fn damage_is_named() {
         ("truncated gzip", layer(&gz[..gz.len() - 100]), "the gzip stream is truncated".to_owned()),
         ("truncated zstd", layer(&zst[..zst.len() - 100]), "the zstd stream is truncated".to_owned()),
         ("bad sum of gzip", layer(&flipped(&gz, gz.len() - 7)), "the gzip stream is damaged: ".to_owned()),
-        ("after gzip", layer(&[&gz[..], b"garbage that is no member"].concat()), "the gzip stream is damaged: ".to_owned()),
+        (
+            "after gzip",
+            layer(&[&gz[..], b"garbage that is no member"].concat()),
+            "the gzip stream is damaged: ".to_owned(),
+        ),
         (
             "zeros after gzip",
             layer(&[&gz[..], &[0; 512]].concat()),
             "the gzip stream is damaged: ".to_owned(),
         ),
-        ("after zstd", layer(&[&zst[..], b"garbage that is no frame"].concat()), "the zstd stream is ".to_owned()),
+        (
+            "after zstd",
+            layer(&[&zst[..], b"garbage that is no frame"].concat()),
+            "the zstd stream is ".to_owned(),
+        ),
         ("xz", layer(b"\xfd7zXZ\0\0\0\0\0\0\0"), "it is compressed with xz".to_owned()),
     ] {
         let good = Layer::gzip(&super::images::tar(&[("other", 10)]));

@@ -2,3 +2,4 @@ mod damage;
 mod images;
 mod remembering;
 mod sharing;
+mod tidying;

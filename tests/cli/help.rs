@@ -179,6 +179,7 @@ fn man_pages_have_the_usual_sections() {
         (&["man", "list"], "LAMINA-LIST", "\\fBlamina list\\fR [OPTIONS]"),
         (&["man", "inspect"], "LAMINA-INSPECT", "\\fBlamina inspect\\fR [OPTIONS] IMAGE"),
         (&["man", "layers"], "LAMINA-LAYERS", "\\fBlamina layers\\fR [OPTIONS] IMAGE"),
+        (&["man", "commit"], "LAMINA-COMMIT", "\\fBlamina commit\\fR [OPTIONS] SOURCE TARGET"),
         (&["man", "unpack"], "LAMINA-UNPACK", "\\fBlamina unpack\\fR [OPTIONS] IMAGE DIR"),
         (&["man", "completions"], "LAMINA-COMPLETIONS", "\\fBlamina completions\\fR [OPTIONS] SHELL"),
         (&["man", "man"], "LAMINA-MAN", "\\fBlamina man\\fR [OPTIONS] [COMMAND]"),

@@ -170,6 +170,28 @@ fn tars_and_directories_hide_and_merge_with_each_other() {
 }
 
 #[test]
+fn an_empty_upper_takes_the_attributes_of_the_images_root() {
+    let root = || TarEntry::dir("./").mode(0o751).owner(3, 4).xattr("user.a", "b");
+    let shown = |overlay: &Overlay| {
+        let attr = overlay.getattr(NodeId::ROOT).unwrap();
+        (attr.perm, attr.uid, attr.gid)
+    };
+    let image = stack(0, &[vec![root()]]);
+    let overlay = image.open();
+    assert_eq!(shown(&overlay), (0o751, 3, 4));
+    assert_eq!(overlay.getxattr(NodeId::ROOT, b"user.a").unwrap(), b"b");
+    overlay.setattr(NodeId::ROOT, None, &AttrChange { perm: Some(0o700), ..AttrChange::NONE }).unwrap();
+    overlay.mknod(&caller(), at(NodeId::ROOT, "x"), SpecialKind::Regular, 0o644).unwrap();
+    drop(overlay);
+    assert_eq!(shown(&image.open()), (0o700, 3, 4), "what is in use is left as it is");
+
+    // Above a directory the upper is what it was made as, as with the kernel's overlay.
+    let mut directory = stack(1, &[vec![root()]]);
+    directory.spec.lowers.swap(0, 1);
+    assert_eq!(shown(&directory.open()), (0o755, caller().uid, caller().gid));
+}
+
+#[test]
 fn an_archive_that_has_changed_is_refused() {
     let stack = stack(0, &[vec![TarEntry::file("file", "content")]]);
     let LowerSpec::Tar(spec) = &stack.spec.lowers[0] else { panic!("it is a tar") };

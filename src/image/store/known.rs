@@ -78,7 +78,7 @@ impl Context<'_> {
         record::touch(&layout.seen(job.blob));
         record::touch(&layout.layer_record(&diff_id));
         self.keep(&diff_id, &record, &lease);
-        let image = self.image.name.clone();
+        let image = self.image.place.clone();
         let spec = TarSpec { file, stamp, offset, len, index, diff_id, image };
         Some(PreparedLayer { lower: LowerSpec::Tar(spec), diff_id, lease: Some(Arc::new(lease)) })
     }

@@ -321,7 +321,7 @@ impl Context<'_> {
             digest,
             diff_id: job.layer.diff_id,
             compressed,
-            image: self.image.name.clone(),
+            image: self.image.place.clone(),
         };
         let layout = &self.store.layout;
         let path = layout.seen(blob);

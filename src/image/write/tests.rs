@@ -28,6 +28,7 @@ fn image(config: Value, layers: Vec<ImageLayer>) -> Image {
     let platform = Platform::host();
     Image {
         name: "base".to_owned(),
+        place: "base".to_owned(),
         tags: Vec::new(),
         manifest_digest: Some(blob::digest_of(b"manifest")),
         config_digest: blob::digest_of(b"config"),

@@ -92,10 +92,14 @@ fn completions_know_the_words_of_each_command() {
         ("man", "mount umount list inspect layers unpack commit store completions man"),
         ("umount", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),
-        ("mount", "(__fish_complete_directories)"),
     ] {
         let line = format!("__fish_lamina_using_subcommand {command}\" -f -a \"{words}\"");
         assert!(fish.contains(&line), "{line}: {fish}");
+    }
+    // An image may be a file.
+    for command in ["mount", "inspect", "layers", "unpack"] {
+        let line = format!("__fish_lamina_using_subcommand {command}\" -f");
+        assert!(!fish.contains(&line), "{line}: {fish}");
     }
 }
 
@@ -197,6 +201,7 @@ fn man_pages_have_the_usual_sections() {
         (&["man", "list"], "LAMINA-LIST", "\\fBlamina list\\fR [OPTIONS]"),
         (&["man", "inspect"], "LAMINA-INSPECT", "\\fBlamina inspect\\fR [OPTIONS] IMAGE"),
         (&["man", "layers"], "LAMINA-LAYERS", "\\fBlamina layers\\fR [OPTIONS] IMAGE"),
+        (&["man", "commit"], "LAMINA-COMMIT", "\\fBlamina commit\\fR [OPTIONS] SOURCE TARGET"),
         (&["man", "unpack"], "LAMINA-UNPACK", "\\fBlamina unpack\\fR [OPTIONS] IMAGE DIR"),
         (&["man", "store"], "LAMINA-STORE", "\\fBlamina store\\fR [OPTIONS] COMMAND"),
         (&["man", "completions"], "LAMINA-COMPLETIONS", "\\fBlamina completions\\fR [OPTIONS] SHELL"),

@@ -96,8 +96,11 @@ fn completions_know_the_words_of_each_command() {
         let line = format!("__fish_lamina_using_subcommand {command}\" -f -a \"{words}\"");
         assert!(fish.contains(&line), "{line}: {fish}");
     }
-    // A layer is a directory, and an image may be a file: fish offers both by itself.
-    assert!(!fish.contains("__fish_lamina_using_subcommand mount\" -f -a"), "{fish}");
+    // An image may be a file.
+    for command in ["mount", "inspect", "layers", "unpack"] {
+        let line = format!("__fish_lamina_using_subcommand {command}\" -f");
+        assert!(!fish.contains(&line), "{line}: {fish}");
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod rows;
 mod show;
 mod stacks;
 mod store;
+mod tidy;
 mod tree;
 mod unpack;
 mod upper;

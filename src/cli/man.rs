@@ -111,6 +111,7 @@ fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
         command = command.mut_arg("version", |arg| arg.help("Print the version.").long_help(None));
     }
     let has_commands = command.has_subcommands();
+    let own_commands = page.map(|_| commands(&mut command));
     let man = Man::new(command);
     // Written here: the generator leaves an empty date out, and what follows takes its place.
     let version = env!("CARGO_PKG_VERSION");
@@ -133,8 +134,10 @@ fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
     }
     head.to_writer(&mut text)?;
 
-    if has_commands {
-        man.render_subcommands_section(&mut text)?;
+    match own_commands {
+        Some(commands) => commands.to_writer(&mut text)?,
+        None if has_commands => man.render_subcommands_section(&mut text)?,
+        None => {}
     }
     man.render_options_section(&mut text)?;
 
@@ -149,6 +152,30 @@ fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
     tail.text([roman(related.join(", "))]);
     tail.to_writer(&mut text)?;
     Ok(text)
+}
+
+/// The commands of a command, with their words and options: they have no pages of their own.
+fn commands(command: &mut Command) -> Roff {
+    let mut page = Roff::default();
+    if command.has_subcommands() {
+        page.control("SH", ["COMMANDS"]);
+    }
+    for one in command.get_subcommands_mut() {
+        let usage = one.render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage:").trim().replace(['<', '>'], "");
+        page.control("TP", []);
+        page.text([bold(usage)]);
+        page.text([roman(one.get_about().map(ToString::to_string).unwrap_or_default())]);
+        page.control("RS", []);
+        // What all of them have is told with the options.
+        for arg in one.get_arguments().filter(|arg| !arg.is_global_set() && arg.get_id() != "help") {
+            page.control("TP", []);
+            page.text([bold(arg.to_string().replace(['<', '>'], ""))]);
+            page.text([roman(arg.get_help().map(ToString::to_string).unwrap_or_default())]);
+        }
+        page.control("RE", []);
+    }
+    page
 }
 
 /// The long description, without a first paragraph that the section NAME has said.

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{Cli, ExitClass, Failure};
 use crate::error::describe;
@@ -41,10 +41,19 @@ pub fn parse(args: &[OsString]) -> Result<Parsed, Failure> {
             Err(Failure::usage("a command is missing")
                 .hint(format!("lamina --help says more\n\n{}", text.trim_end())))
         }
-        ErrorKind::MissingRequiredArgument if args.get(1).is_some_and(|word| word == "mount") => {
+        ErrorKind::MissingRequiredArgument
+            if args.get(1).is_some_and(|word| word == "mount") && is_missing(&error, "<SOURCE>") =>
+        {
             Err(mount_without_words(args))
         }
         _ => Err(said_by_the_parser(&error)),
+    }
+}
+
+fn is_missing(error: &clap::Error, argument: &str) -> bool {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) => missing.iter().any(|one| one.starts_with(argument)),
+        _ => false,
     }
 }
 

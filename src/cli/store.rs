@@ -37,7 +37,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
 
 /// `lamina store`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EPILOGUE.help(), arg_required_else_help = true)]
+#[command(after_help = EPILOGUE.help(), arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct StoreCommand {
     /// What to do
     #[command(subcommand)]

@@ -14,7 +14,7 @@ fn layers_that_are_none() {
     place.run(&["mount", "overlay:top:no\\:ne", "mnt"]).fails_with(1, &["layer 'no:ne' cannot be used"]);
     place
         .run(&["mount", "base/file", "mnt"])
-        .fails_with(1, &["'base/file' is a file", "images are not supported"]);
+        .fails_with(1, &["image 'base/file': it is not an image", "an image is an OCI layout"]);
     place.run(&["mount", "/dev/null", "mnt"]).fails_with(1, &["layer '/dev/null' is not a directory"]);
     place
         .run(&["mount", "overlay:top::base/file", "mnt"])

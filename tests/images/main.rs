@@ -13,6 +13,7 @@ mod images;
 mod access;
 mod builder;
 mod choice;
+mod commit;
 mod damaged;
 mod full;
 mod hostile;

@@ -16,8 +16,8 @@ use crate::image::ImageError;
 pub struct Garbage {
     /// Layers, with what their files take, in bytes, and why nobody needs them.
     pub layers: Vec<(Digest, u64, Why)>,
-    /// Records of blobs: their files.
-    records: Vec<PathBuf>,
+    /// Records of blobs: their files, and the layers they lead to.
+    records: Vec<(PathBuf, Option<Digest>)>,
     /// What killed processes left behind: how many files, and how many bytes they have.
     pub abandoned: (usize, u64),
 }
@@ -64,7 +64,7 @@ impl Store {
         let before = older_than.and_then(|age| SystemTime::now().checked_sub(age));
         let (seen, unreadable) = self.seen_records()?;
         let mut garbage = decide(&seen, &self.layers()?, before);
-        garbage.records.extend(unreadable);
+        garbage.records.extend(unreadable.into_iter().map(|file| (file, None)));
         let abandoned = staging::abandoned(&self.layout)?;
         garbage.abandoned = (abandoned.len(), abandoned.iter().map(|file| file.size).sum());
         Ok(garbage)
@@ -80,17 +80,22 @@ impl Store {
             collected.freed = collected.freed.saturating_add(file.size);
             file.remove()?;
         }
+        let mut stay = Vec::new();
         for (diff_id, _, _) in &garbage.layers {
             match remove::layer(&self.layout, diff_id)? {
                 Removed::Freed(bytes) => {
                     collected.layers = collected.layers.saturating_add(1);
                     collected.freed = collected.freed.saturating_add(bytes);
                 }
-                Removed::InUse | Removed::Busy => collected.in_use = collected.in_use.saturating_add(1),
+                // Somebody was faster, and needs its records too.
+                Removed::InUse | Removed::Busy => stay.push(*diff_id),
             }
         }
-        for record in &garbage.records {
-            remove::file(record)?;
+        collected.in_use = stay.len();
+        for (record, leads_to) in &garbage.records {
+            if leads_to.is_none_or(|diff_id| !stay.contains(&diff_id)) {
+                remove::file(record)?;
+            }
         }
         let layers = self.layout.layers()?;
         for diff_id in self.layout.locks()?.iter().filter(|diff_id| !layers.contains(diff_id)) {
@@ -122,7 +127,8 @@ fn decide(seen: &[Seen], layers: &[StoredLayer], before: Option<SystemTime>) -> 
             };
             (layer.diff_id, layer.stored, why)
         });
-    let records = seen.iter().filter(|seen| !stays(seen)).map(|seen| seen.file.clone());
+    let records =
+        seen.iter().filter(|seen| !stays(seen)).map(|seen| (seen.file.clone(), Some(seen.record.diff_id)));
     Garbage { layers: layers.collect(), records: records.collect(), abandoned: (0, 0) }
 }
 
@@ -186,11 +192,12 @@ mod tests {
         let digest = |n| Digest::from_bytes([n; 32]);
         let garbage = decide(&records, &layers, None);
         assert_eq!(garbage.layers, [(digest(3), 10, Why::NoImage), (digest(5), 10, Why::NoImage)]);
-        assert_eq!(garbage.records, [PathBuf::from("gone"), PathBuf::from("gone too")]);
+        let record = |name: &str, n| (PathBuf::from(name), Some(digest(n)));
+        assert_eq!(garbage.records, [record("gone", 1), record("gone too", 3)]);
         let garbage = decide(&records, &layers, Some(at(5)));
         let expected =
             [(digest(2), 10, Why::Unused), (digest(3), 10, Why::NoImage), (digest(5), 10, Why::NoImage)];
         assert_eq!(garbage.layers, expected);
-        assert_eq!(garbage.records, [PathBuf::from("gone"), PathBuf::from("old"), PathBuf::from("gone too")]);
+        assert_eq!(garbage.records, [record("gone", 1), record("old", 2), record("gone too", 3)]);
     }
 }

@@ -6,6 +6,7 @@
 mod check;
 mod contents;
 mod garbage;
+mod known;
 mod layout;
 mod lock;
 mod plan;

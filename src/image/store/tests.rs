@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
+
 mod damage;
 mod images;
 mod remembering;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use std::slice::from_ref;
+
 use super::images::*;
 use crate::digest::Digest;
 use crate::image::store::{Garbage, Removed, Silent, Store, Verdict, Why};
@@ -10,7 +12,7 @@ use crate::image::store::{Garbage, Removed, Silent, Store, Verdict, Why};
 /// A store with a layer of an image that is kept and one of an image that is gone; both unpacked.
 fn two(place: &Place) -> (Store, Digest, Digest) {
     let (kept, gone) = (Layer::gzip(&tar(&[("kept", 900)])), Layer::gzip(&tar(&[("gone", 900)])));
-    let images = [place.image("kept", &[kept.clone()]), place.image("gone", &[gone.clone()])];
+    let images = [place.image("kept", from_ref(&kept)), place.image("gone", from_ref(&gone))];
     let store = place.store();
     for image in &images {
         prepare(&store, image).0.unwrap();

@@ -92,10 +92,13 @@ fn completions_know_the_words_of_each_command() {
         ("man", "mount umount list inspect layers unpack commit store completions man"),
         ("umount", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),
-        ("mount", "(__fish_complete_directories)"),
     ] {
         let line = format!("__fish_lamina_using_subcommand {command}\" -f -a \"{words}\"");
         assert!(fish.contains(&line), "{line}: {fish}");
+    }
+    // Where an image may be named, the shell offers its files.
+    for command in ["mount", "inspect", "layers", "unpack"] {
+        assert!(!fish.contains(&format!("__fish_lamina_using_subcommand {command}\" -f")), "{command}: {fish}");
     }
 }
 

@@ -98,7 +98,10 @@ fn completions_know_the_words_of_each_command() {
     }
     // Where an image may be named, the shell offers its files.
     for command in ["mount", "inspect", "layers", "unpack"] {
-        assert!(!fish.contains(&format!("__fish_lamina_using_subcommand {command}\" -f")), "{command}: {fish}");
+        assert!(
+            !fish.contains(&format!("__fish_lamina_using_subcommand {command}\" -f")),
+            "{command}: {fish}"
+        );
     }
 }
 

@@ -8,10 +8,10 @@ use clap::ValueHint;
 
 use super::Failure;
 use super::progress::Shown;
-use crate::config::TarSpec;
+use crate::config::{LowerSpec, TarSpec};
 use crate::error::{Error, LayerRef};
 use crate::image::store::{Prepare, PreparedLayer, Store};
-use crate::image::{self, Image, ImageRef, Platform, Select};
+use crate::image::{self, Image, ImageRef, LayerSource, Platform, Select};
 use crate::tarball::TarLayer;
 
 /// Explains IMAGE.
@@ -75,8 +75,20 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Verifies an image's layers and makes them ready, base first.
+    /// Verifies an image's layers and makes them ready, base first. What podman holds is used in place: no store is
+    /// needed, and none is made.
     pub fn prepare(&self, image: &Image) -> Result<Vec<PreparedLayer>, Failure> {
+        let directories = image.layers.iter().map(|layer| match &layer.source {
+            LayerSource::Directory(path) => Some(PreparedLayer {
+                lower: LowerSpec::Directory(path.clone()),
+                diff_id: layer.diff_id,
+                lease: None,
+            }),
+            LayerSource::Blob(_) => None,
+        });
+        if let Some(prepared) = directories.collect() {
+            return Ok(prepared);
+        }
         Ok(Store::open(&self.dir()?)?.prepare(image, &self.options(), &self.progress())?)
     }
 

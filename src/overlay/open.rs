@@ -81,21 +81,34 @@ impl Overlay {
     }
 }
 
-/// The root has a part in every ordinary layer.
+/// The root has a part in every ordinary layer, down to a tar that hides what is below it. (On a directory's root the mark
+/// means nothing, as with the kernel's overlay.)
 fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
     let mut lowers = Vec::new();
     let mut ino = None;
     let mut attributes = None;
+    let mut hidden = false;
     for depth in stack.lower_depths() {
         let layer = stack.layer(depth);
         let found = layer.look_root()?;
         ino.get_or_insert(numbers.shown(found.stat.dev, found.stat.ino));
-        if found.attributes == Attributes::Own {
-            attributes.get_or_insert(lowers.len());
+        let part = LowerPart::new(depth, RelPath::root(), &found);
+        let gives = attributes.is_none() && found.attributes == Attributes::Own;
+        match (hidden, gives) {
+            (false, true) => {
+                attributes = Some(AttributesAt::Part(lowers.len()));
+                lowers.push(part);
+            }
+            (false, false) => lowers.push(part),
+            (true, true) => attributes = Some(AttributesAt::Hidden(Box::new(part))),
+            (true, false) => {}
         }
-        lowers.push(LowerPart::new(depth, RelPath::root(), &found));
+        hidden |= found.opaque && layer.directory().is_none();
+        if hidden && attributes.is_some() {
+            break;
+        }
     }
-    let attributes = AttributesAt::Part(attributes.unwrap_or_default());
+    let attributes = attributes.unwrap_or(AttributesAt::Part(0));
     let upper = match stack.upper() {
         Some(upper) => {
             let found = upper.layer.look_root()?;

@@ -170,6 +170,27 @@ fn tars_and_directories_hide_and_merge_with_each_other() {
 }
 
 #[test]
+fn an_opaque_root_hides_every_layer_below() {
+    let stack = stack(
+        1,
+        &[
+            vec![TarEntry::file("top", "")],
+            vec![TarEntry::file("middle", ""), TarEntry::file(".wh..wh..opq", "")],
+            vec![TarEntry::dir("./").mode(0o711).owner(3, 4), TarEntry::file("base", "")],
+        ],
+    );
+    put(stack.lower(3), "directory", "");
+    let overlay = stack.open();
+    assert_eq!(names(&overlay, ""), ["middle", "top"]);
+    assert!(walk(&overlay, "base").unwrap().is_none());
+    drop(overlay);
+    let mut stack = stack;
+    stack.spec.upper = None;
+    let attr = stack.open().getattr(NodeId::ROOT).unwrap();
+    assert_eq!((attr.perm, attr.uid, attr.gid), (0o711, 3, 4), "of the root that is hidden");
+}
+
+#[test]
 fn an_empty_upper_takes_the_attributes_of_the_images_root() {
     let root = || TarEntry::dir("./").mode(0o751).owner(3, 4).xattr("user.a", "b");
     let shown = |overlay: &Overlay| {

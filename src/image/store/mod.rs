@@ -32,6 +32,7 @@ use self::layout::Layout;
 use super::error::ImageError;
 use crate::config::LowerSpec;
 use crate::digest::Digest;
+use crate::sys::identity;
 
 /// The directory of this user's stores by default, below `$XDG_DATA_HOME`.
 const NAME: &str = "lamina";
@@ -103,7 +104,9 @@ impl Store {
     /// # Errors
     /// None of these variables is set.
     pub fn default_dir() -> Result<PathBuf, ImageError> {
-        default_dir(nix::unistd::geteuid().is_root(), |name| std::env::var_os(name).map(PathBuf::from))
+        // Root of a user namespace is an ordinary user to the machine's directories.
+        let root = identity::effective().0 == 0 && identity::in_first_user_namespace();
+        default_dir(root, |name| std::env::var_os(name).map(PathBuf::from))
             .ok_or_else(|| StoreProblem::NoPlace.into())
     }
 

@@ -7,9 +7,10 @@ use std::str::FromStr;
 use clap::ValueHint;
 
 use super::Failure;
+use super::progress::Shown;
 use crate::config::TarSpec;
 use crate::error::{Error, LayerRef};
-use crate::image::store::{Prepare, PreparedLayer, Silent, Store};
+use crate::image::store::{Prepare, PreparedLayer, Store};
 use crate::image::{self, Image, ImageRef, Platform, Select};
 use crate::tarball::TarLayer;
 
@@ -65,7 +66,7 @@ pub struct StoreArgs {
     /// Keep layers in DIR [default: lamina's directory in $XDG_DATA_HOME; root: /var/lib/lamina]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub store: Option<PathBuf>,
-    /// Refuse a layer that is larger than SIZE once it is uncompressed, as 20G or 512MiB
+    /// Refuse an image whose layers unpack to more than SIZE, as 20G or 512MiB [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub max_unpacked: Option<Bytes>,
     /// Show no progress
@@ -93,8 +94,8 @@ impl StoreArgs {
     }
 
     /// Who is told of the work.
-    pub fn progress(&self) -> Silent {
-        Silent
+    pub fn progress(&self) -> Shown {
+        Shown::new(self.quiet)
     }
 }
 

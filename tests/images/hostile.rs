@@ -6,14 +6,35 @@ use std::fs;
 use crate::images::{Compression, DockerStyle, Entry, ImageBuilder, Layer, Sparse, TarBuilder, docker};
 use crate::place::{Format, Place, image_of, tar_of};
 
+/// Whether a layer that is refused is wrong by itself, and so may not be stored, or in its place only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    ByItself,
+    AboveTheLayersBelow,
+}
+
 /// Layer 2 of 2 is this tar, in a gzip blob and in a plain archive: neither may be mounted.
 #[track_caller]
 fn refused(what: &str, tar: Vec<u8>, words: &[&str]) {
+    refused_because(Wrong::ByItself, what, tar, words);
+}
+
+/// As above, for a layer that is good where a link's target is below it, and is not here.
+#[track_caller]
+fn refused_here(what: &str, tar: Vec<u8>, words: &[&str]) {
+    refused_because(Wrong::AboveTheLayersBelow, what, tar, words);
+}
+
+#[track_caller]
+fn refused_because(wrong: Wrong, what: &str, tar: Vec<u8>, words: &[&str]) {
     for compression in [Compression::Gzip, Compression::None] {
         let mut place = Place::new();
         let bad = image_of([tar_of([Entry::file("good", "")]), tar.clone()], compression);
         let format = Format::OciArchive;
         place.may_store(&bad.layers[0]);
+        if wrong == Wrong::AboveTheLayersBelow {
+            place.may_store(&bad.layers[1]);
+        }
         let path = place.write("bad.tar", format, &format.files(&[&bad]));
         let all = [&["layer 2", "bad.tar", &bad.layers[1].digest[7..19]], words].concat();
         place.refuses(&format!("{what}, {compression}"), &[path], &all);
@@ -40,14 +61,18 @@ fn links_that_lead_out() {
         tar_of([Entry::hardlink("ln", "../../etc/passwd")]),
         &["'ln'", "target of the hard link", "'..'"],
     );
-    refused("a hard link to nothing", tar_of([Entry::hardlink("ln", "nowhere/to")]), &["'ln'", "nowhere/to"]);
-    refused("a hard link to itself", tar_of([Entry::hardlink("ln", "ln")]), &["'ln'"]);
-    refused(
+    refused_here(
+        "a hard link to nothing",
+        tar_of([Entry::hardlink("ln", "nowhere/to")]),
+        &["'ln'", "nowhere/to"],
+    );
+    refused_here("a hard link to itself", tar_of([Entry::hardlink("ln", "ln")]), &["'ln'"]);
+    refused_here(
         "hard links in a circle",
         tar_of([Entry::hardlink("one", "two"), Entry::hardlink("two", "one")]),
         &["one", "two"],
     );
-    refused(
+    refused_here(
         "a hard link before its target",
         tar_of([Entry::hardlink("one", "two"), Entry::file("two", "")]),
         &["one", "two"],

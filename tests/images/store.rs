@@ -40,6 +40,8 @@ fn bytes_read(place: &Place, image: &Path) -> u64 {
         assert!(child.try_wait().unwrap().is_none(), "the mount failed");
         is_mounted(&point).then_some(())
     });
+    // It stands before it serves, and is to be let serve before it is unmounted.
+    assert_eq!(fs::read_dir(&point).unwrap().count(), 1);
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap();
     let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
     let read = line.parse().unwrap();

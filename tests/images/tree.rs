@@ -52,7 +52,7 @@ pub fn layers() -> Vec<Vec<u8>> {
         Entry::file("kinds/large-id", "l").owner(3_000_000, 4_000_000_000),
         Entry::file("kinds/xattrs", "x").xattr("user.note", "a\0b").xattr("user.empty", ""),
         Entry::file("kinds/capable", "c").mode(0o755).xattr("security.capability", CAPABILITY),
-        Entry::file(b"kinds/odd\xff\n name", "odd"),
+        Entry::file(b"kinds/odd\xff\n\tname", "odd"),
         Entry::file(format!("kinds/{long}"), "long"),
         Entry::file(format!("kinds/g{}", &long[1..]), "gnu").gnu(),
         Entry::symlink("kinds/far", "t".repeat(300)),
@@ -128,7 +128,7 @@ kinds/g{gnu} file 0644 0:0 1600000000.000000000 links=1 size=3 "gnu"
 kinds/large-id file 0644 3000000:4000000000 {T} links=1 size=1 "l"
 kinds/new file 0644 0:0 4102444800.000000001 links=1 size=1 "n"
 kinds/{long} file 0644 0:0 {T} links=1 size=4 "long"
-kinds/odd\xff\n name file 0644 0:0 {T} links=1 size=3 "odd"
+kinds/odd\xff\n\tname file 0644 0:0 {T} links=1 size=3 "odd"
 kinds/old file 0644 0:0 -86400.250000000 links=1 size=1 "o"
 kinds/pattern file 0644 0:0 {T} links=1{pattern}
 kinds/xattrs file 0644 0:0 {T} links=1 size=1 "x" user.empty= user.note=a\x00b

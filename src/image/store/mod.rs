@@ -3,6 +3,10 @@
 //! Nothing in it is needed: all of it can be made again from the images. So whatever is not as it was left is not
 //! repaired but made anew, and nothing is trusted without a record that says what the file was.
 
+mod check;
+mod contents;
+mod garbage;
+mod known;
 mod layout;
 mod lock;
 mod plan;
@@ -10,14 +14,19 @@ mod prepare;
 mod problem;
 mod progress;
 mod record;
+mod remove;
 mod staging;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use check::Verdict;
+pub use contents::{StoredLayer, Use};
+pub use garbage::{Collected, Garbage, Why};
 pub use lock::Lease;
 pub use problem::StoreProblem;
 pub use progress::{Progress, Silent, Task, Work};
+pub use remove::Removed;
 
 use self::layout::Layout;
 use super::error::ImageError;

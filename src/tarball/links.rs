@@ -35,7 +35,7 @@ impl Links {
             let found = || match target(link.target, below)? {
                 Some(object) => Ok(object),
                 // It may come after the link in the same tar. A link to a link that leads nowhere leads nowhere.
-                None => match later(content, link.target)?.filter(|entry| !entries.contains(entry)) {
+                None => match later(content, link.target, &entries)? {
                     Some(entry) => Ok((Arc::clone(content), entry)),
                     None => Err(Error::new("link", Kind::Archive(missing(link)))),
                 },
@@ -51,8 +51,10 @@ fn missing(link: LinkBelow<'_>) -> String {
 }
 
 /// The object at a path of the layer itself, where no symlink is on the way.
-fn later(content: &Content, path: &[u8]) -> Result<Option<EntryId>> {
-    let is_dir = |entry| Ok::<_, Error>(matches!(content.stat(entry)?.1, What::Directory { .. }));
+fn later(content: &Content, path: &[u8], links: &HashSet<EntryId>) -> Result<Option<EntryId>> {
+    let is_dir = |entry: EntryId| {
+        Ok::<_, Error>(!links.contains(&entry) && matches!(content.stat(entry)?.1, What::Directory { .. }))
+    };
     let mut here = EntryId::ROOT;
     let mut rest = parts(path);
     while let Some(part) = rest.pop() {
@@ -63,7 +65,7 @@ fn later(content: &Content, path: &[u8]) -> Result<Option<EntryId>> {
         let Some(Child::Entry(entry)) = child else { return Ok(None) };
         here = entry;
     }
-    Ok((!is_dir(here)?).then_some(here))
+    Ok((!links.contains(&here) && !is_dir(here)?).then_some(here))
 }
 
 /// The object at a path of the layers below; symlinks on the way are followed, within the root.

@@ -50,7 +50,7 @@ enum There {
         parts: Parts,
         /// What has its attributes.
         attributes: (Depth, EntryId),
-        found: FoundDir,
+        found: Box<FoundDir>,
     },
 }
 
@@ -110,7 +110,7 @@ impl<'a> Below<'a> {
                     let attributes = merged.attributes().ok_or_else(no_entry)?;
                     return Ok(There::Dir {
                         attributes: entry(attributes)?,
-                        found: attributes.found.clone(),
+                        found: Box::new(attributes.found.clone()),
                         parts: merged.parts.iter().map(entry).collect::<Result<_>>()?,
                     });
                 }

@@ -64,7 +64,7 @@ pub struct TarSpec {
     pub index: PathBuf,
     /// The sha256 of the tar: what the image calls `diff_id`.
     pub diff_id: Digest,
-    /// The image it belongs to, as the caller named it.
+    /// The image it belongs to, by a word that names it from any directory.
     pub image: String,
 }
 

@@ -4,9 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(missing_docs)]
 
+#[path = "support/images/mod.rs"]
+#[allow(dead_code, unused_imports)] // what others need of it
+mod images;
 #[path = "union/stack.rs"]
 mod stack;
 
+#[path = "union/commit.rs"]
+mod commit;
 #[path = "union/deep.rs"]
 mod deep;
 #[path = "union/lowers.rs"]
@@ -19,3 +24,5 @@ mod races;
 mod renames;
 #[path = "union/storm.rs"]
 mod storm;
+#[path = "union/tars.rs"]
+mod tars;

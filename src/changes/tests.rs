@@ -8,10 +8,11 @@ use crate::error::LayerRef;
 use crate::stamp::FileStamp;
 use crate::tarball::{Limits, scan};
 
-#[path = "../../tests/support/images/mod.rs"]
-mod images;
+#[allow(dead_code)] // it is there for many tests
+#[path = "../../tests/support/images/tar.rs"]
+mod tar;
 
-use images::{Entry, TarBuilder};
+use tar::{Entry, TarBuilder};
 
 /// Layers of these entries, base first.
 fn stack(dir: &Path, layers: &[Vec<Entry>]) -> Vec<TarLayer> {

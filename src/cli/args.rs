@@ -4,7 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
-use super::{commit, completions, inspect, layers, list, man, mount, umount, unpack};
+use super::{commit, completions, inspect, layers, list, man, mount, store, umount, unpack};
 
 /// The colours of the help.
 pub const STYLES: Styles = Styles::styled()
@@ -99,6 +99,10 @@ pub enum Command {
     ///
     /// An upper directory becomes a layer, on top of the image that the changes were made over. The image's id is printed.
     Commit(commit::CommitArgs),
+    /// Show and tidy up the layers that are kept
+    ///
+    /// What images needed to be verified and decompressed is kept, so that they are mounted at once the next time.
+    Store(store::StoreCommand),
     /// Print completions for a shell
     ///
     /// Write them to where the shell looks for them, and start a new shell.

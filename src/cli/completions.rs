@@ -65,6 +65,10 @@ fn fish_positionals(root: &Command) -> String {
     for command in root.get_subcommands() {
         let offered = match command.get_positionals().next() {
             None => String::new(),
+            // Files are what it takes.
+            Some(word) if matches!(word.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath) => {
+                continue;
+            }
             Some(word) if word.get_value_hint() == ValueHint::DirPath => {
                 " -a \"(__fish_complete_directories)\"".to_owned()
             }

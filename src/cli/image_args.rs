@@ -7,10 +7,11 @@ use std::str::FromStr;
 use clap::ValueHint;
 
 use super::Failure;
-use crate::config::TarSpec;
+use super::progress::Shown;
+use crate::config::{LowerSpec, TarSpec};
 use crate::error::{Error, LayerRef};
-use crate::image::store::{Prepare, PreparedLayer, Silent, Store};
-use crate::image::{self, Image, ImageRef, Platform, Select};
+use crate::image::store::{Prepare, PreparedLayer, Store};
+use crate::image::{self, Image, ImageRef, LayerSource, Platform, Select};
 use crate::tarball::TarLayer;
 
 /// Explains IMAGE.
@@ -65,7 +66,7 @@ pub struct StoreArgs {
     /// Keep layers in DIR [default: lamina's directory in $XDG_DATA_HOME; root: /var/lib/lamina]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub store: Option<PathBuf>,
-    /// Refuse a layer that is larger than SIZE once it is uncompressed, as 20G or 512MiB
+    /// Refuse an image whose layers unpack to more than SIZE, as 20G or 512MiB [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub max_unpacked: Option<Bytes>,
     /// Show no progress
@@ -74,8 +75,20 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Verifies an image's layers and makes them ready, base first.
+    /// Verifies an image's layers and makes them ready, base first. What podman holds is used in place: no store is
+    /// needed, and none is made.
     pub fn prepare(&self, image: &Image) -> Result<Vec<PreparedLayer>, Failure> {
+        let directories = image.layers.iter().map(|layer| match &layer.source {
+            LayerSource::Directory(path) => Some(PreparedLayer {
+                lower: LowerSpec::Directory(path.clone()),
+                diff_id: layer.diff_id,
+                lease: None,
+            }),
+            LayerSource::Blob(_) => None,
+        });
+        if let Some(prepared) = directories.collect() {
+            return Ok(prepared);
+        }
         Ok(Store::open(&self.dir()?)?.prepare(image, &self.options(), &self.progress())?)
     }
 
@@ -93,8 +106,8 @@ impl StoreArgs {
     }
 
     /// Who is told of the work.
-    pub fn progress(&self) -> Silent {
-        Silent
+    pub fn progress(&self) -> Shown {
+        Shown::new(self.quiet)
     }
 }
 

@@ -8,7 +8,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example};
 use super::{
-    Cli, Failure, args, commit, completions, inspect, layers, list, mount, terminal, umount, unpack,
+    Cli, Failure, args, commit, completions, inspect, layers, list, mount, store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -43,6 +43,7 @@ pub enum Page {
     Layers,
     Unpack,
     Commit,
+    Store,
     Completions,
     Man,
 }
@@ -57,6 +58,7 @@ impl Page {
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
+            Page::Store => "store",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -71,6 +73,7 @@ impl Page {
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
+            Page::Store => store::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }
@@ -108,6 +111,7 @@ fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
         command = command.mut_arg("version", |arg| arg.help("Print the version.").long_help(None));
     }
     let has_commands = command.has_subcommands();
+    let own_commands = page.map(|_| commands(&mut command));
     let man = Man::new(command);
     // Written here: the generator leaves an empty date out, and what follows takes its place.
     let version = env!("CARGO_PKG_VERSION");
@@ -130,8 +134,10 @@ fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
     }
     head.to_writer(&mut text)?;
 
-    if has_commands {
-        man.render_subcommands_section(&mut text)?;
+    match own_commands {
+        Some(commands) => commands.to_writer(&mut text)?,
+        None if has_commands => man.render_subcommands_section(&mut text)?,
+        None => {}
     }
     man.render_options_section(&mut text)?;
 
@@ -146,6 +152,30 @@ fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
     tail.text([roman(related.join(", "))]);
     tail.to_writer(&mut text)?;
     Ok(text)
+}
+
+/// The commands of a command, with their words and options: they have no pages of their own.
+fn commands(command: &mut Command) -> Roff {
+    let mut page = Roff::default();
+    if command.has_subcommands() {
+        page.control("SH", ["COMMANDS"]);
+    }
+    for one in command.get_subcommands_mut() {
+        let usage = one.render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage:").trim().replace(['<', '>'], "");
+        page.control("TP", []);
+        page.text([bold(usage)]);
+        page.text([roman(one.get_about().map(ToString::to_string).unwrap_or_default())]);
+        page.control("RS", []);
+        // What all of them have is told with the options.
+        for arg in one.get_arguments().filter(|arg| !arg.is_global_set() && arg.get_id() != "help") {
+            page.control("TP", []);
+            page.text([bold(arg.to_string().replace(['<', '>'], ""))]);
+            page.text([roman(arg.get_help().map(ToString::to_string).unwrap_or_default())]);
+        }
+        page.control("RE", []);
+    }
+    page
 }
 
 /// The long description, without a first paragraph that the section NAME has said.

@@ -16,8 +16,10 @@ mod man;
 mod mount;
 pub mod options;
 mod parsing;
+mod progress;
 mod remount;
 mod start;
+mod store;
 mod terminal;
 mod umount;
 mod unpack;
@@ -76,6 +78,7 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),
+        Command::Store(store) => cli.log.init().and_then(|()| store::run(store)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     }

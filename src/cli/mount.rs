@@ -155,13 +155,7 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
         options.parse(text.as_bytes())?;
     }
     refuse_misplaced(&options)?;
-    let (mountpoint, sources) = match args.words.split_last() {
-        Some((mountpoint, sources)) if !sources.is_empty() => (PathBuf::from(mountpoint), sources),
-        _ => {
-            return Err(Failure::usage("the mount point is missing")
-                .hint("usage: lamina mount [OPTIONS] SOURCE... MOUNTPOINT"));
-        }
-    };
+    let (sources, mountpoint) = sources_and_mountpoint(&args.words)?;
     let sources = sources.iter().map(|word| Source::parse(word)).collect::<Result<Vec<_>, _>>()?;
     start::run(
         Request {
@@ -179,6 +173,15 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
         },
         log,
     )
+}
+
+/// The last word is the mount point. One word alone is taken for the SOURCE that it is.
+fn sources_and_mountpoint(words: &[OsString]) -> Result<(&[OsString], PathBuf), Failure> {
+    match words.split_last() {
+        Some((mountpoint, sources)) if !sources.is_empty() => Ok((sources, PathBuf::from(mountpoint))),
+        _ => Err(Failure::usage("the mount point is missing")
+            .hint("usage: lamina mount [OPTIONS] SOURCE... MOUNTPOINT")),
+    }
 }
 
 /// The stack is said by words here, and by options on the compatible command line: never by both. Nor is a mount that
@@ -206,6 +209,28 @@ fn refuse_misplaced(options: &Options) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_may_stand_between_the_words() {
+        for line in [
+            "mount --upper u a b m",
+            "mount a b m --upper u",
+            "mount a --upper u b m",
+            "mount a b --upper=u m",
+        ] {
+            let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(
+                ["lamina"].into_iter().chain(line.split(' ')),
+            );
+            let crate::cli::Command::Mount(args) = cli.unwrap().command else { panic!("{line}") };
+            let (sources, mountpoint) = sources_and_mountpoint(&args.words).unwrap();
+            assert_eq!(
+                (sources, mountpoint.as_path()),
+                (&["a".into(), "b".into()][..], std::path::Path::new("m"))
+            );
+        }
+        let failure = sources_and_mountpoint(&["a".into()]).unwrap_err();
+        assert_eq!(failure.message, "the mount point is missing");
+    }
 
     #[test]
     fn what_completions_offer_is_honoured_and_in_the_help() {

@@ -95,10 +95,13 @@ pub fn run(args: &UnpackArgs) -> Result<(), Failure> {
         false => layers(args, &image, &prepared, staging, form).map(|(losses, ready)| (losses, Some(ready))),
     };
     let (losses, ready) = unpacked?;
-    if !args.store.quiet {
-        for line in told(&losses, form.owners) {
-            eprintln!("lamina: {line}");
-        }
+    for line in warnings(&losses) {
+        log::warn!("{line}");
+    }
+    if form.owners == Owners::Recorded && !args.store.quiet {
+        eprintln!(
+            "lamina: owners and modes are recorded (user.containers.override_stat): lamina mount shows them"
+        );
     }
     match ready {
         None => Ok(()),
@@ -207,22 +210,16 @@ fn named_tars(prepared: &[PreparedLayer]) -> Result<Option<Vec<(TarSpec, NameBuf
 }
 
 /// What is said of what could not be written as the image has it.
-fn told(losses: &Losses, owners: Owners) -> Vec<String> {
-    let Losses { owners: links, attributes, devices, recorded_specials, null_devices } = *losses;
+fn warnings(losses: &Losses) -> Vec<String> {
+    let Losses { owners, attributes, devices, recorded_specials, null_devices } = *losses;
     let mut lines = Vec::new();
-    if owners == Owners::Recorded {
-        lines.push(
-            "owners and modes are recorded (user.containers.override_stat): lamina mount shows them"
-                .to_owned(),
-        );
-    }
     let mut say = |count: u64, one: &str, many: &str| match count {
         0 => {}
-        1 => lines.push(format!("warning: 1 {one}")),
-        count => lines.push(format!("warning: {count} {many}")),
+        1 => lines.push(format!("1 {one}")),
+        count => lines.push(format!("{count} {many}")),
     };
     say(
-        links,
+        owners,
         "symlink belongs to you: its owner cannot be recorded",
         "symlinks belong to you: their owners cannot be recorded",
     );

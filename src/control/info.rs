@@ -45,7 +45,7 @@ pub struct LayerInfo {
     pub number: usize,
     /// Its directory, or the file that holds its tar.
     pub path: PathText,
-    /// The image it belongs to, as the caller named it.
+    /// The image it belongs to, by a word that names it from any directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The sha256 of its tar, if it is one.

@@ -43,6 +43,7 @@ pub fn assemble(
     let (manifest_digest, manifest) = parts.manifest.unzip();
     Ok(Image {
         name: parts.name.to_owned(),
+        place: parts.name.to_owned(),
         tags: parts.tags,
         manifest_digest,
         config_digest: parts.config_digest,

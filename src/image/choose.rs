@@ -83,7 +83,7 @@ impl Listing {
             }
             (true, false) => format!("choose one with --tag: --tag {tag}"),
             (false, true) => format!("choose one with --platform: --platform {platform}"),
-            (false, false) if self.0.len() == 1 => "leave --tag and --platform out to get it".to_owned(),
+            (false, false) if self.0.len() == 1 => "leave the tag and the platform out to get it".to_owned(),
             (false, false) => {
                 format!("choose one by its digest: --tag sha256:{}", first.digest.short())
             }

@@ -3,6 +3,7 @@
 //! Source: the OCI image-spec's image-layout.md; docker's and containerd's annotations from what they write.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::assemble::{Parts, assemble};
 use super::choose::{Candidate, Listing, Nature, by_platform, by_tag};
@@ -17,8 +18,8 @@ use crate::digest::Digest;
 
 /// How deep indexes nest.
 const DEEPEST: usize = 8;
-/// The most images of one layout that are looked at.
-const MOST_IMAGES: usize = 10_000;
+/// The most entries of one layout's indexes that are looked at, however often one of them leads to another.
+const MOST_ENTRIES: usize = 10_000;
 
 /// Opens one image of a layout.
 pub fn open(files: &Files, name: &str, select: &Select) -> Result<Image, ImageError> {
@@ -29,8 +30,9 @@ pub fn open(files: &Files, name: &str, select: &Select) -> Result<Image, ImageEr
     };
     let entries = Index::parse(&read(&top, what)?, what)?.manifests;
     let tagged: Vec<Candidate> = entries.iter().map(candidate).collect();
-    let positions = by_tag(&tagged, select.tag.as_deref())?;
-    let mut images = Images { files, known: HashMap::new(), looked: HashMap::new(), found: Vec::new() };
+    let mut images = Images::new(files);
+    let positions =
+        by_tag(&tagged, select.tag.as_deref()).map_err(|problem| images.all(&entries, problem))?;
     for entry in positions.iter().filter_map(|position| entries.get(*position)) {
         images.add(entry, &names(entry), &mut Vec::new())?;
     }
@@ -105,30 +107,61 @@ fn candidate(entry: &Descriptor) -> Candidate {
 struct Images<'a> {
     files: &'a Files,
     /// Indexes that were read: each once, however often it is named.
-    known: HashMap<Digest, Index>,
+    known: HashMap<Digest, Rc<Index>>,
     /// Images that were looked into, once each.
     looked: HashMap<Digest, (Option<Platform>, Nature)>,
+    /// How many entries were looked at.
+    entries: usize,
     found: Vec<(Candidate, Descriptor)>,
 }
 
-impl Images<'_> {
+impl<'a> Images<'a> {
+    fn new(files: &'a Files) -> Self {
+        Images { files, known: HashMap::new(), looked: HashMap::new(), entries: 0, found: Vec::new() }
+    }
+
+    /// Puts all images there are into an error that lists them, as far as they can be read.
+    fn all(&mut self, entries: &[Descriptor], problem: Problem) -> Problem {
+        (self.entries, self.found) = (0, Vec::new());
+        let mut complete = true;
+        for entry in entries {
+            complete &= self.add(entry, &names(entry), &mut Vec::new()).is_ok();
+        }
+        match problem {
+            Problem::NoSuchImage { wanted, .. } if complete => {
+                let mut all: Vec<Candidate> = self.found.drain(..).map(|(candidate, _)| candidate).collect();
+                if all.iter().any(|candidate| candidate.nature == Nature::Image) {
+                    all.retain(|candidate| candidate.nature == Nature::Image);
+                }
+                Problem::NoSuchImage { wanted, there: Listing::new(all) }
+            }
+            problem => problem,
+        }
+    }
+
     /// Adds what an entry leads to. `above` are the indexes that led to it.
     fn add(&mut self, entry: &Descriptor, names: &[String], above: &mut Vec<Digest>) -> Result<(), Problem> {
+        if self.entries >= MOST_ENTRIES {
+            return Err(Problem::TooLarge {
+                what: "the index".to_owned(),
+                found: format!("more than {MOST_ENTRIES} entries"),
+                limit: format!("{MOST_ENTRIES} entries"),
+            });
+        }
+        self.entries += 1;
         match Media::of(&entry.media_type) {
             Media::Index => {}
-            Media::Manifest => return self.add_image(entry, names),
-            Media::Schema1 => {
-                return Err(Problem::Unsupported {
-                    problem: "it is an image of docker's first format (schema 1)".to_owned(),
-                    hint: "convert it with skopeo copy --format oci".to_owned(),
-                });
+            Media::Manifest => {
+                self.add_image(entry, names);
+                return Ok(());
             }
+            // What is not known is passed over, as the image-spec demands; where it is chosen, that is told.
             _ => {
-                return Err(Problem::MediaType {
-                    what: "an entry of an index".to_owned(),
-                    expected: "that of a manifest or an index",
-                    found: entry.media_type.clone(),
-                });
+                self.found.push((
+                    Candidate { names: names.to_vec(), nature: Nature::Artifact, ..candidate(entry) },
+                    entry.clone(),
+                ));
+                return Ok(());
             }
         }
         if above.contains(&entry.digest) {
@@ -139,33 +172,25 @@ impl Images<'_> {
         }
         let inner = self.index(entry)?;
         above.push(entry.digest);
-        for entry in &inner {
+        for entry in &inner.manifests {
             self.add(entry, names, above)?;
         }
         above.pop();
         Ok(())
     }
 
-    fn index(&mut self, entry: &Descriptor) -> Result<Vec<Descriptor>, Problem> {
+    fn index(&mut self, entry: &Descriptor) -> Result<Rc<Index>, Problem> {
         if let Some(index) = self.known.get(&entry.digest) {
-            return Ok(index.manifests.clone());
+            return Ok(index.clone());
         }
         let what = format!("the index sha256:{}", entry.digest.short());
         let document = self.files.document(&entry.digest, entry.size, &what)?;
-        let index = Index::parse(&document, &what)?;
-        let inner = index.manifests.clone();
-        self.known.insert(entry.digest, index);
-        Ok(inner)
+        let index = Rc::new(Index::parse(&document, &what)?);
+        self.known.insert(entry.digest, index.clone());
+        Ok(index)
     }
 
-    fn add_image(&mut self, entry: &Descriptor, names: &[String]) -> Result<(), Problem> {
-        if self.found.len() >= MOST_IMAGES {
-            return Err(Problem::TooLarge {
-                what: "the index".to_owned(),
-                found: format!("more than {MOST_IMAGES} images"),
-                limit: format!("{MOST_IMAGES} images"),
-            });
-        }
+    fn add_image(&mut self, entry: &Descriptor, names: &[String]) {
         let mut candidate = Candidate { names: names.to_vec(), ..candidate(entry) };
         if candidate.nature == Nature::Image && candidate.platform.is_none() {
             let files = self.files;
@@ -173,7 +198,6 @@ impl Images<'_> {
             (candidate.platform, candidate.nature) = known.clone();
         }
         self.found.push((candidate, entry.clone()));
-        Ok(())
     }
 }
 
@@ -203,6 +227,24 @@ fn open_manifest(
     name: &str,
     tags: Vec<String>,
 ) -> Result<Image, ImageError> {
+    match Media::of(&descriptor.media_type) {
+        Media::Manifest => {}
+        Media::Schema1 => {
+            return Err(Problem::Unsupported {
+                problem: "it is an image of docker's first format (schema 1)".to_owned(),
+                hint: "convert it with skopeo copy --format oci".to_owned(),
+            }
+            .into());
+        }
+        _ => {
+            return Err(Problem::MediaType {
+                what: "an entry of an index".to_owned(),
+                expected: "that of a manifest or an index",
+                found: descriptor.media_type.clone(),
+            }
+            .into());
+        }
+    }
     let (manifest, manifest_json) = manifest(files, descriptor)?;
     if Media::of(&manifest.config.media_type) != Media::Config {
         return Err(Problem::NotAnImage(format!(

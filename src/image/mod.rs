@@ -55,6 +55,8 @@ pub struct Select {
 pub struct Image {
     /// As the caller named it.
     pub name: String,
+    /// The word by which it can be opened again, from any directory: with an absolute path, and with the tag.
+    pub place: String,
     /// All names it has where it is.
     pub tags: Vec<String>,
     /// The digest of its manifest; docker-archives have none.

@@ -1,6 +1,7 @@
 //! From a reference to an image: what a path is, and who reads it.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::archive::Archive;
@@ -55,7 +56,28 @@ fn format_of(archive: &Archive) -> Result<Format, Problem> {
 /// Whatever is wrong with the image, or with the choice among several: it names the image and what to do.
 pub fn open(reference: &ImageRef, select: &Select) -> Result<Image, ImageError> {
     let name = reference.to_string();
-    open_named(reference, select, &name).map_err(|error| named(error, &name))
+    let open = || {
+        let image = open_named(reference, select, &name)?;
+        Ok(Image { place: place(reference, select)?.to_string(), ..image })
+    };
+    open().map_err(|error| named(error, &name))
+}
+
+/// The reference from any directory, with the tag that was given beside it, as far as a word can hold both.
+fn place(reference: &ImageRef, select: &Select) -> Result<ImageRef, Problem> {
+    let reference = reference.absolute().map_err(|(path, error)| Problem::io("find", &path, &error))?;
+    let (ImageRef::Path(path), Some(tag)) = (&reference, &select.tag) else { return Ok(reference) };
+    if path.as_os_str().as_bytes().contains(&b':') {
+        return Ok(reference);
+    }
+    Ok(match detect_format(path)? {
+        Some(Format::OciLayout) => ImageRef::OciLayout { dir: path.clone(), tag: Some(tag.clone()) },
+        Some(Format::OciArchive) => ImageRef::OciArchive { file: path.clone(), tag: Some(tag.clone()) },
+        Some(Format::DockerArchive) => {
+            ImageRef::DockerArchive { file: path.clone(), reference: Some(tag.clone()) }
+        }
+        None => reference,
+    })
 }
 
 fn open_named(reference: &ImageRef, select: &Select, name: &str) -> Result<Image, ImageError> {

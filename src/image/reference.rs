@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -160,6 +161,28 @@ impl ImageRef {
         }
     }
 
+    /// The same from any directory.
+    ///
+    /// # Errors
+    /// The current directory is not known; with the path that needs it.
+    pub fn absolute(&self) -> Result<ImageRef, (PathBuf, io::Error)> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|error| (path.clone(), error));
+        Ok(match self {
+            ImageRef::Path(path) => ImageRef::Path(absolute(path)?),
+            ImageRef::OciLayout { dir, tag } => ImageRef::OciLayout { dir: absolute(dir)?, tag: tag.clone() },
+            ImageRef::OciArchive { file, tag } => {
+                ImageRef::OciArchive { file: absolute(file)?, tag: tag.clone() }
+            }
+            ImageRef::DockerArchive { file, reference } => {
+                ImageRef::DockerArchive { file: absolute(file)?, reference: reference.clone() }
+            }
+            ImageRef::ContainersStorage { root, name } => ImageRef::ContainersStorage {
+                root: root.as_ref().map(absolute).transpose()?,
+                name: name.clone(),
+            },
+        })
+    }
+
     /// The word that names it.
     pub fn to_word(&self) -> OsString {
         let join = |transport: &str, path: &PathBuf, tag: &Option<String>| {
@@ -236,6 +259,23 @@ mod tests {
 
     fn parse(word: &str) -> Result<ImageRef, ReferenceError> {
         ImageRef::parse(OsStr::new(word))
+    }
+
+    #[test]
+    fn a_reference_can_be_said_from_any_directory() {
+        let here = std::env::current_dir().unwrap().display().to_string();
+        for (word, expected) in [
+            ("x.tar", "HERE/x.tar"),
+            ("./a:b", "HERE/a:b"),
+            ("oci:d:t", "oci:HERE/d:t"),
+            ("oci-archive:f", "oci-archive:HERE/f"),
+            ("docker-archive:/f:r:1", "docker-archive:/f:r:1"),
+            ("containers-storage:[overlay@s]n", "containers-storage:[overlay@HERE/s]n"),
+            ("containers-storage:n", "containers-storage:n"),
+        ] {
+            let absolute = parse(word).unwrap().absolute().unwrap();
+            assert_eq!(absolute.to_string(), expected.replace("HERE", &here), "{word}");
+        }
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Overlay {
         if let (Some(part), Some(upper)) = (dir.upper.get(), self.stack.upper()) {
             return Ok(Object::Held(Held::Itself(self.upper_fd(node, dir, part)?), &upper.layer));
         }
+        self.lower_dir_object(dir)
+    }
+
+    /// What has a directory's attributes below the upper.
+    pub(super) fn lower_dir_object(&self, dir: &DirNode) -> Result<Object<'_>> {
         let part = match &dir.attributes {
             AttributesAt::Part(number) => dir.lowers.get(*number),
             AttributesAt::Hidden(part) => Some(&**part),

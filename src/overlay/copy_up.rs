@@ -97,7 +97,7 @@ impl Overlay {
         let from = self.dir_object(node, dir)?;
         let stat = from.stat()?;
         let staged = upper.stage_directory()?;
-        self.copy_attributes(upper, &from, &stat, &staged)?;
+        self.copy_attributes(upper, &from, &stat, staged.at())?;
         let marked = self.write_origin(upper, &self.origin_of(dir, from)?, &staged)?;
         let inode = fs::stat(staged.at()).op("stat the copy")?.ino;
         let restored = self.remember_times(parent_fd)?;
@@ -177,7 +177,7 @@ impl Overlay {
     ) -> Result<()> {
         let stat = meta.stat()?;
         let staged = self.stage_copy(upper, kind, &stat, meta, data.unwrap_or(meta), content)?;
-        self.copy_attributes(upper, meta, &stat, &staged)?;
+        self.copy_attributes(upper, meta, &stat, staged.at())?;
         let inode = fs::stat(staged.at()).op("stat the copy")?;
         // A broken hard link is a file of its own from now on.
         let broken = stat.nlink > 1 && self.options.index == Index::Off;
@@ -242,9 +242,8 @@ impl Overlay {
         upper: &Upper,
         from: &Object<'_>,
         stat: &Stat,
-        staged: &Staged<'_>,
+        at: At<'_>,
     ) -> Result<()> {
-        let at = staged.at();
         let inode = fs::stat(at).op("stat the copy")?;
         let recorded = upper.layer.rules.stat_override != crate::config::StatOverride::Off;
         if !recorded && (inode.uid != stat.uid || inode.gid != stat.gid) {

@@ -427,10 +427,14 @@ impl Overlay {
     /// The number of what an object of the upper was copied up from.
     fn origin_ino(&self, layer: &Layer, at: At<'_>) -> Result<Option<u64>> {
         let Some(value) = layer.marker(at, Marker::Origin)? else { return Ok(None) };
-        // A number is only a number: what cannot be read does not keep the file from being used.
-        let Ok(OriginMark::Known(origin)) = OriginMark::decode(&value) else { return Ok(None) };
+        let origin = match OriginMark::decode(&value) {
+            Ok(OriginMark::Known(origin)) => Some(origin),
+            Ok(_) => None,
+            // A number is only a number: what cannot be read does not keep the file from being used.
+            Err(_) => return Ok(None),
+        };
         let lowers = || self.stack.lower_depths().map(|depth| self.stack.layer(depth));
-        if self.options.opens_handles {
+        if let (Some(origin), true) = (origin, self.options.opens_handles) {
             let handle = FileHandle { kind: origin.handle_type(), bytes: origin.handle().to_vec() };
             for lower in lowers().filter_map(AnyLayer::directory).filter(|lower| lower.uuid == origin.uuid())
             {
@@ -443,6 +447,7 @@ impl Overlay {
             }
             return Ok(None);
         }
+        // What has no handle, as in a tar, or cannot be opened by one, is noted by its number.
         for namespace in layer.rules.markers.namespaces() {
             if let Ok(value) = crate::sys::xattr::get(at, InodeMark::xattr(*namespace).to_bytes())
                 && let Ok(mark) = InodeMark::decode(&value)

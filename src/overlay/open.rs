@@ -10,7 +10,7 @@ use super::file::Handles;
 use super::inode_numbers::InodeNumbers;
 use super::node::{AttributesAt, Body, DirNode, LowerPart, Node, Table, UpperPart};
 use super::ownership::Ownership;
-use super::stack::Stack;
+use super::stack::{AnyLayer, Stack};
 use super::types::{NodeId, Validity};
 use super::{Options, Overlay};
 use crate::config::{Behaviour, Index, RedirectDir, StackSpec};
@@ -39,7 +39,7 @@ impl Overlay {
         let options = options(&stack, behaviour);
         let nodes = Table::new();
         nodes.insert(Arc::clone(&root));
-        Ok(Overlay {
+        let overlay = Overlay {
             ownership: Ownership::new(behaviour),
             numbers,
             options,
@@ -54,25 +54,61 @@ impl Overlay {
             any_invalidation: AtomicBool::new(false),
             complained: Mutex::default(),
             stack,
-        })
+        };
+        overlay.dress_root();
+        Ok(overlay)
+    }
+
+    /// An upper that is still empty takes the attributes of an image's root: they would be hidden by those of a directory
+    /// that somebody has just made. Without them the mount works as well, with a root that looks otherwise.
+    fn dress_root(&self) {
+        let (Some(upper), Some(AnyLayer::Tar(_))) =
+            (self.stack.upper(), self.stack.lower_depths().next().map(|depth| self.stack.layer(depth)))
+        else {
+            return;
+        };
+        let dress = || {
+            let root = At::Fd(upper.layer.root());
+            let mut entries = 0;
+            upper.layer.list(upper.layer.root(), false, |_| entries += 1)?;
+            let (Body::Dir(dir), 0) = (&self.root.body, entries) else { return Ok(()) };
+            let from = self.lower_dir_object(dir)?;
+            self.copy_attributes(upper, &from, &from.stat()?, root)
+        };
+        if let Err(error) = dress() {
+            log::warn!("the upper's root keeps the attributes it has: {error}");
+        }
     }
 }
 
-/// The root has a part in every ordinary layer.
+/// The root has a part in every ordinary layer, down to a tar that hides what is below it. (On a directory's root the mark
+/// means nothing, as with the kernel's overlay.)
 fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
     let mut lowers = Vec::new();
     let mut ino = None;
     let mut attributes = None;
+    let mut hidden = false;
     for depth in stack.lower_depths() {
         let layer = stack.layer(depth);
         let found = layer.look_root()?;
         ino.get_or_insert(numbers.shown(found.stat.dev, found.stat.ino));
-        if found.attributes == Attributes::Own {
-            attributes.get_or_insert(lowers.len());
+        let part = LowerPart::new(depth, RelPath::root(), &found);
+        let gives = attributes.is_none() && found.attributes == Attributes::Own;
+        match (hidden, gives) {
+            (false, true) => {
+                attributes = Some(AttributesAt::Part(lowers.len()));
+                lowers.push(part);
+            }
+            (false, false) => lowers.push(part),
+            (true, true) => attributes = Some(AttributesAt::Hidden(Box::new(part))),
+            (true, false) => {}
         }
-        lowers.push(LowerPart::new(depth, RelPath::root(), &found));
+        hidden |= found.opaque && layer.directory().is_none();
+        if hidden && attributes.is_some() {
+            break;
+        }
     }
-    let attributes = AttributesAt::Part(attributes.unwrap_or_default());
+    let attributes = attributes.unwrap_or(AttributesAt::Part(0));
     let upper = match stack.upper() {
         Some(upper) => {
             let found = upper.layer.look_root()?;

@@ -35,6 +35,7 @@ pub enum Redirects {
 
 /// Where a file's data is.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // as for `Resolution`
 pub enum Data {
     /// With its metadata.
     Here,

@@ -12,7 +12,7 @@ use crate::layer::{EntryId, copy_extent};
 use crate::sys::file;
 
 /// Zeros written at once, bytes.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Where the content of a regular file is: a list of extents of the file that holds the tar. Holes are not in it.
 #[derive(Debug, Clone)]

@@ -15,5 +15,6 @@ pub use layer::TarLayer;
 #[cfg(feature = "image")]
 pub use scan::{Limits, NameOf, NameProblem, Problem, ScanError, Scanned, scan};
 
-#[cfg(all(test, feature = "image"))]
+#[cfg(test)]
+#[cfg(feature = "image")]
 mod tests;

@@ -71,14 +71,16 @@ fn completions_know_the_commands() {
 fn completions_know_the_words_of_each_command() {
     let script = |shell| run(&["completions", shell]).out;
     let bash = script("bash");
-    for words in
-        ["bash zsh fish", "mount umount list inspect layers unpack commit completions man", "redirect_dir=on"]
-    {
+    for words in [
+        "bash zsh fish",
+        "mount umount list inspect layers unpack commit store completions man",
+        "redirect_dir=on",
+    ] {
         assert!(bash.contains(words), "{words}: {bash}");
     }
     let zsh = script("zsh");
     for words in [
-        ":(mount umount list inspect layers unpack commit completions man)",
+        ":(mount umount list inspect layers unpack commit store completions man)",
         "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
         ":OPT,OPT:(ro redirect_dir=on",
     ] {
@@ -87,13 +89,19 @@ fn completions_know_the_words_of_each_command() {
     let fish = script("fish");
     for (command, words) in [
         ("completions", "bash zsh fish"),
-        ("man", "mount umount list inspect layers unpack commit completions man"),
+        ("man", "mount umount list inspect layers unpack commit store completions man"),
         ("umount", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),
-        ("mount", "(__fish_complete_directories)"),
     ] {
         let line = format!("__fish_lamina_using_subcommand {command}\" -f -a \"{words}\"");
         assert!(fish.contains(&line), "{line}: {fish}");
+    }
+    // Where an image may be named, the shell offers its files.
+    for command in ["mount", "inspect", "layers", "unpack"] {
+        assert!(
+            !fish.contains(&format!("__fish_lamina_using_subcommand {command}\" -f")),
+            "{command}: {fish}"
+        );
     }
 }
 
@@ -119,6 +127,7 @@ fn help_fits_on_80_columns() {
         &["layers"],
         &["unpack"],
         &["commit"],
+        &["store"],
         &["completions"],
         &["man"],
     ] {
@@ -146,6 +155,7 @@ fn an_example_has_its_line_to_itself() {
         &["layers"],
         &["unpack"],
         &["commit"],
+        &["store"],
         &["completions"],
         &["man"],
     ] {
@@ -171,6 +181,20 @@ fn the_programs_name_in_help_is_not_the_links() {
 }
 
 #[test]
+fn a_page_tells_the_commands_of_a_command() {
+    let page = run(&["man", "store"]).out;
+    for part in [
+        ".SH COMMANDS",
+        "\\fBlamina store gc [OPTIONS]\\fR",
+        "\\fB\\-\\-older\\-than DAYS\\fR",
+        "\\fBlamina store rm [OPTIONS] DIFF_ID...\\fR",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("lamina\\-store\\-ls(1)"), "{page}");
+}
+
+#[test]
 fn man_pages_have_the_usual_sections() {
     for (args, title, usage) in [
         (&["man"][..], "LAMINA", "\\fBlamina\\fR [OPTIONS] COMMAND"),
@@ -179,7 +203,9 @@ fn man_pages_have_the_usual_sections() {
         (&["man", "list"], "LAMINA-LIST", "\\fBlamina list\\fR [OPTIONS]"),
         (&["man", "inspect"], "LAMINA-INSPECT", "\\fBlamina inspect\\fR [OPTIONS] IMAGE"),
         (&["man", "layers"], "LAMINA-LAYERS", "\\fBlamina layers\\fR [OPTIONS] IMAGE"),
+        (&["man", "commit"], "LAMINA-COMMIT", "\\fBlamina commit\\fR [OPTIONS] SOURCE TARGET"),
         (&["man", "unpack"], "LAMINA-UNPACK", "\\fBlamina unpack\\fR [OPTIONS] IMAGE DIR"),
+        (&["man", "store"], "LAMINA-STORE", "\\fBlamina store\\fR [OPTIONS] COMMAND"),
         (&["man", "completions"], "LAMINA-COMPLETIONS", "\\fBlamina completions\\fR [OPTIONS] SHELL"),
         (&["man", "man"], "LAMINA-MAN", "\\fBlamina man\\fR [OPTIONS] [COMMAND]"),
     ] {

@@ -14,13 +14,13 @@ fn layers_that_are_none() {
     place.run(&["mount", "overlay:top:no\\:ne", "mnt"]).fails_with(1, &["layer 'no:ne' cannot be used"]);
     place
         .run(&["mount", "base/file", "mnt"])
-        .fails_with(1, &["'base/file' is a file", "images are not supported"]);
+        .fails_with(1, &["image 'base/file': it is not an image", "an image is an OCI layout"]);
     place.run(&["mount", "/dev/null", "mnt"]).fails_with(1, &["layer '/dev/null' is not a directory"]);
     place
         .run(&["mount", "overlay:top::base/file", "mnt"])
         .fails_with(1, &["data-only layer 'base/file' is not"]);
     for image in ["oci:dir", "oci-archive:a.tar", "docker-archive:a.tar", "containers-storage:alpine"] {
-        place.run(&["mount", image, "mnt"]).fails_with(1, &[image, "images are not supported yet", "./"]);
+        place.run(&["mount", image, "mnt"]).fails_with(1, &[image, "image '"]);
     }
     place
         .run(&["mount", "./oci:dir", "mnt"])

@@ -40,6 +40,10 @@ pub enum Need {
     /// Numbers of copies that stay, for which the kernel's overlay must open by file handle, which a user namespace
     /// may not.
     StableNumbers,
+    /// GNU tar, as a program.
+    GnuTar,
+    /// libarchive's bsdtar, as a program.
+    Bsdtar,
 }
 
 impl Need {
@@ -64,9 +68,19 @@ impl Need {
             Need::StableNumbers if Backend::current() == Backend::Kernel && who != Who::Root => {
                 Some(Missing::ByDesign("the kernel's overlay cannot open by file handle in a user namespace"))
             }
+            Need::GnuTar if !says("tar", "GNU tar") => Some(Missing::Precondition("needs GNU tar")),
+            Need::Bsdtar if !says("bsdtar", "bsdtar") => {
+                Some(Missing::Precondition("needs bsdtar (package libarchive-tools)"))
+            }
             _ => None,
         }
     }
+}
+
+/// Is there a program of this name that calls itself so?
+fn says(program: &str, name: &str) -> bool {
+    let output = std::process::Command::new(program).arg("--version").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(name))
 }
 
 enum Missing {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
@@ -10,7 +11,10 @@ use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
 use crate::error::describe;
 use crate::image::{self, Image, ImageRef, Select};
-use crate::sys::fs::syncfs;
+use crate::marker::override_xattrs_read;
+use crate::path::Name;
+use crate::sys::fs::{At, syncfs};
+use crate::sys::xattr;
 
 /// An upper directory, and how it is read.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,14 +80,31 @@ pub(super) fn find(path: &Path) -> Result<Upper, Failure> {
         },
         Some(mount) if mount.fs_type == "overlay" => Err(not_ours(path)),
         _ if whole.is_dir() => Ok(Upper {
-            upper: whole,
             whiteouts: Whiteouts::Auto,
-            stat_override: StatOverride::Off,
+            stat_override: recorded(&whole).map_err(|error| cannot(&error))?,
             under: Under::Unknown,
+            upper: whole,
         }),
         _ => Err(Failure::trouble(format!("source '{shown}' is not a directory"))
             .hint("give an upper directory, or a mount point")),
     }
+}
+
+/// Where owners are recorded in an upper. Its root need not say so, but what is in it does: a mount that records them records them
+/// with everything it makes.
+fn recorded(upper: &Path) -> std::io::Result<StatOverride> {
+    let dir = File::open(upper)?;
+    for entry in fs::read_dir(upper)? {
+        let name = entry?.file_name();
+        let Ok(name) = Name::new(name.as_bytes()) else { continue };
+        for mode in [StatOverride::Containers, StatOverride::Privileged] {
+            let names = override_xattrs_read(mode);
+            if names.iter().any(|xattr| xattr::get(At::Name(dir.as_fd(), name), xattr.to_bytes()).is_ok()) {
+                return Ok(mode);
+            }
+        }
+    }
+    Ok(StatOverride::Off)
 }
 
 fn not_ours(path: &Path) -> Failure {
@@ -212,5 +233,11 @@ mod tests {
         assert!(find(&file).unwrap_err().message.ends_with("is not a directory"));
         assert!(find(&dir.path().join("none")).unwrap_err().message.contains("No such file"));
         assert_eq!(find(dir.path()).unwrap().under, Under::Unknown);
+        assert_eq!(find(dir.path()).unwrap().stat_override, StatOverride::Off);
+        let open = File::open(dir.path()).unwrap();
+        let at = At::Name(open.as_fd(), Name::new(b"f").unwrap());
+        let name = override_xattrs_read(StatOverride::Containers)[0].to_bytes();
+        xattr::set(at, name, b"0:0:0644:file", xattr::SetMode::Any).unwrap();
+        assert_eq!(find(dir.path()).unwrap().stat_override, StatOverride::Containers);
     }
 }

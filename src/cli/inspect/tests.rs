@@ -12,6 +12,7 @@ fn image() -> Image {
     };
     Image {
         name: "app.tar".to_owned(),
+        place: "app.tar".to_owned(),
         tags: words(&["localhost/app:v1", "localhost/app:latest"]),
         manifest_digest: None,
         config_digest: Digest::from_bytes([0xab; 32]),

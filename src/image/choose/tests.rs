@@ -103,7 +103,7 @@ fn what_there_is_is_a_table_with_what_to_type() {
             "choose one with --tag and --platform: --tag a --platform linux/amd64",
         ),
         ("- linux/amd64 1\n- linux/amd64 2", "choose one by its digest: --tag sha256:010101010101"),
-        ("- linux/amd64 1", "leave --tag and --platform out to get it"),
+        ("- linux/amd64 1", "leave the tag and the platform out to get it"),
     ] {
         assert_eq!(list(text).how_to_choose(), hint);
     }

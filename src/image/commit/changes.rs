@@ -1,23 +1,18 @@
 //! The walk over an upper.
 
-use std::collections::{HashMap, HashSet};
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::Path;
 
-use super::filter;
-use super::{CommitError, EntryProblem};
+use super::shown::{self, Content};
+use super::upper::{Mark, Upper};
+use super::{CommitError, EntryProblem, filter};
 use crate::config::{Behaviour, LowerSpec, StackSpec, StatOverride, UpperSpec, Whiteouts};
-use crate::error::{LayerRef, Result};
-use crate::layer::{Found, Layer, LayerRules, OciMarks};
-use crate::marker::{Marker, MarkersRead, Nlink, NlinkBase, OCI_OPAQUE, OciName, oci_whiteout};
-use crate::overlay::{
-    Access, Attr, DirEntry, DirSink, FileKind, HandleId, Listing, NodeId, OpenMode, Overlay, SinkAnswer,
-    Timestamp, Truncate,
-};
+use crate::error::{Kind, Result};
+use crate::marker::{OCI_OPAQUE, OciName, oci_whiteout};
+use crate::overlay::{Attr, FileKind, NodeId, Overlay, Timestamp};
 use crate::path::{Name, NameBuf, RelPath};
-use crate::sys::fs::{At, Stat};
-use crate::tarball::write::{Entry, TarWriter, What};
+use crate::tarball::write::{Entry, TarWriter, What, WriteError};
 
 /// Changes that are to become a layer.
 #[derive(Debug)]
@@ -57,8 +52,8 @@ impl Written {
 ///
 /// Entries come depth first, a directory before what is in it, in the order of their names' bytes. Deletions are written where
 /// something is there below to be deleted, and directories are marked opaque where there is one below. A renamed directory
-/// is written whole. Of hard links the first name has the content. The root has an entry where its mode, owner or attributes are
-/// not those of the base's root.
+/// is written whole. Of hard links the first name has the content. The root has an entry where it is not as the base's is; where
+/// only its time is another and nothing is in it, it is the same.
 ///
 /// # Errors
 /// As [`CommitError`] has them; what was written of the tar is worthless then.
@@ -71,11 +66,11 @@ pub fn write_layer(changes: &Changes<'_>, out: impl Write) -> Result<Written, Co
     let Walk { tar, written, .. } = walk;
     match tar.finish() {
         Ok(_) => Ok(written),
-        Err(error) => Err(at(&RelPath::root(), crate::tarball::write::WriteError::Write(error).into())),
+        Err(error) => Err(at(&RelPath::root(), WriteError::Write(error).into())),
     }
 }
 
-fn at(path: &RelPath, problem: EntryProblem) -> CommitError {
+pub(super) fn at(path: &RelPath, problem: EntryProblem) -> CommitError {
     CommitError::Entry { path: path.clone(), problem }
 }
 
@@ -121,19 +116,6 @@ struct Visit {
     names: Names,
 }
 
-/// What the upper says of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    /// It is deleted.
-    Whiteout,
-    /// There is something, which hides what is below it if it is a directory.
-    Opaque,
-    /// There is something, and if it is a directory, it goes on below.
-    Plain,
-    /// As above, and what is below is elsewhere.
-    Renamed,
-}
-
 /// What the names of one object have in common. The number alone would do but for layers that were copied with the origins of
 /// their files: then a copy and what it was made from have one number.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -154,7 +136,7 @@ impl Linked {
 }
 
 struct Walk<'a, W> {
-    upper: Layer,
+    upper: Upper,
     /// The upper over the base.
     union: Overlay,
     /// The base alone.
@@ -169,12 +151,7 @@ struct Walk<'a, W> {
 
 impl<'a, W: Write> Walk<'a, W> {
     fn new(changes: &Changes<'a>, tar: TarWriter<W>) -> Result<Self, CommitError> {
-        let rules = LayerRules {
-            markers: MarkersRead::Both,
-            oci: changes.whiteouts == Whiteouts::Auto,
-            stat_override: changes.stat_override,
-        };
-        let upper = Layer::open(changes.upper, LayerRef::Upper, rules)?;
+        let upper = Upper::open(changes)?;
         let behaviour = Behaviour {
             // The upper may be that of a live mount: nothing is locked, cleared or written.
             read_only: true,
@@ -207,29 +184,34 @@ impl<'a, W: Write> Walk<'a, W> {
         let path = RelPath::root();
         let attr = self.union.getattr(NodeId::ROOT)?;
         let xattrs = filter::xattrs(&self.union, NodeId::ROOT)?;
-        let (below, same) = match &self.base {
-            None => (Below::Unknown, false),
-            Some(base) => {
-                let under = base.getattr(NodeId::ROOT)?;
-                if (under.uid, under.gid) != (attr.uid, attr.gid) {
-                    self.written.warnings.push(format!(
-                        "'{}' belongs to {}:{}, and so will the image's root: the base's belongs to {}:{}",
-                        self.upper_path.display(),
-                        attr.uid,
-                        attr.gid,
-                        under.uid,
-                        under.gid
-                    ));
-                }
-                let same = (under.perm, under.uid, under.gid) == (attr.perm, attr.uid, attr.gid)
-                    && filter::xattrs(base, NodeId::ROOT)? == xattrs;
-                (Below::Dir(NodeId::ROOT), same)
-            }
+        let below = match &self.base {
+            None => None,
+            Some(base) => Some((base.getattr(NodeId::ROOT)?, filter::xattrs(base, NodeId::ROOT)?)),
         };
-        if !same {
+        if let Some((under, _)) = &below
+            && (under.uid, under.gid) != (attr.uid, attr.gid)
+        {
+            self.written.warnings.push(format!(
+                "'{}' belongs to {}:{}, and so will the image's root: the base's belongs to {}:{}",
+                self.upper_path.display(),
+                attr.uid,
+                attr.gid,
+                under.uid,
+                under.gid
+            ));
+        }
+        let names = self.upper.names(&path, &mut self.written.warnings)?;
+        let changed = below.as_ref().is_none_or(|(under, under_xattrs)| {
+            let same = (under.perm, under.uid, under.gid) == (attr.perm, attr.uid, attr.gid);
+            // An upper is always younger than what it lies over: that alone is no change.
+            !same || *under_xattrs != xattrs || (!names.is_empty() && under.mtime != attr.mtime)
+        });
+        if changed {
             self.write(&path, entry(&path, &attr, What::Directory, xattrs))?;
         }
-        self.enter(path, NodeId::ROOT, below, Names::Upper)
+        let below = below.map_or(Below::Unknown, |_| Below::Dir(NodeId::ROOT));
+        self.enter(Frame { path, node: NodeId::ROOT, below, names: Names::Upper, left: names });
+        Ok(())
     }
 
     /// The next name. A directory that is done is let go.
@@ -255,70 +237,9 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     /// Goes into a directory.
-    fn enter(&mut self, path: RelPath, node: NodeId, below: Below, names: Names) -> Result<(), CommitError> {
-        let mut left = match names {
-            Names::All => self.shown_names(node)?,
-            Names::Upper => self.upper_names(&path)?,
-        };
-        left.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-        self.frames.push(Frame { path, node, below, names, left });
-        Ok(())
-    }
-
-    /// The names that the upper has in a directory, each once, and what it says of them.
-    fn upper_names(&mut self, path: &RelPath) -> Result<Vec<(NameBuf, Mark)>, CommitError> {
-        let dir = self.upper.open_dir(path)?;
-        let oci = self.upper.oci_marks(dir.as_fd())?;
-        let mut names = HashSet::new();
-        // An empty file that is marked as a whiteout is one by its own mark, as lookups have it.
-        self.upper
-            .list(dir.as_fd(), false, |listed| {
-                names.insert(listed.name.to_owned());
-            })
-            .map_err(|error| error.at(path.as_bytes()))?;
-        let mut marked = Vec::with_capacity(names.len());
-        for name in names {
-            if let Some(mark) = self.mark(path, dir.as_fd(), oci.as_deref(), name.as_name())? {
-                marked.push((name, mark));
-            }
-        }
-        Ok(marked)
-    }
-
-    /// What the upper says of a name; `None` where it has gone.
-    fn mark(
-        &mut self,
-        parent: &RelPath,
-        dir: BorrowedFd<'_>,
-        oci: Option<&OciMarks>,
-        name: Name<'_>,
-    ) -> Result<Option<Mark>, CommitError> {
-        let path = || parent.join(name);
-        Ok(Some(match self.upper.look(dir, oci, name).map_err(|error| error.below(parent.as_bytes()))? {
-            Found::Absent => return Ok(None),
-            Found::Whiteout => Mark::Whiteout,
-            Found::Leaf(leaf) => {
-                if leaf.metacopy.is_some() && self.base.is_none() {
-                    return Err(at(&path(), EntryProblem::DataBelow));
-                }
-                self.check_index(&path(), At::Name(dir, name), &leaf.stat)?;
-                Mark::Plain
-            }
-            Found::Dir(found) if found.opaque => Mark::Opaque,
-            Found::Dir(found) if found.redirect.is_some() => {
-                if self.base.is_none() {
-                    return Err(at(&path(), EntryProblem::Renamed));
-                }
-                Mark::Renamed
-            }
-            Found::Dir(_) => Mark::Plain,
-        }))
-    }
-
-    fn shown_names(&self, node: NodeId) -> Result<Vec<(NameBuf, Mark)>, CommitError> {
-        let mut names = All(Vec::new());
-        self.union.readdir(node, 0, Listing::Names, &mut names)?;
-        Ok(names.0)
+    fn enter(&mut self, mut frame: Frame) {
+        frame.left.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        self.frames.push(frame);
     }
 
     fn visit(&mut self, visit: Visit) -> Result<(), CommitError> {
@@ -340,24 +261,6 @@ impl<'a, W: Write> Walk<'a, W> {
         Ok(())
     }
 
-    /// With `index=on` a name in a layer below may stand for a file of the upper. Which names do is nowhere recorded.
-    fn check_index(&mut self, path: &RelPath, object: At<'_>, stat: &Stat) -> Result<(), CommitError> {
-        let Some(value) = self.upper.marker(object, Marker::Nlink)? else { return Ok(()) };
-        let here = stat.nlink.saturating_sub(1);
-        let behind = match Nlink::decode(&value) {
-            Ok(nlink) if nlink.base == NlinkBase::Upper => nlink.shown(stat.nlink) > here,
-            // It is counted from the names below, so there were some.
-            Ok(_) => true,
-            Err(_) => false,
-        };
-        if behind {
-            self.written.warnings.push(format!(
-                "'{path}' is a hard link whose other names are in the layers below: there, the image keeps the old content"
-            ));
-        }
-        Ok(())
-    }
-
     /// What is below a name of the base's directory `below`; the lookup is to be forgotten.
     fn under(&self, below: Below, name: &NameBuf) -> Result<Option<(NodeId, FileKind)>, CommitError> {
         let (Below::Dir(dir), Some(base)) = (below, &self.base) else { return Ok(None) };
@@ -375,7 +278,7 @@ impl<'a, W: Write> Walk<'a, W> {
             },
         }
         let name = oci_whiteout(visit.name.as_name()).map_err(|kind| match kind {
-            crate::error::Kind::NameTooLong => at(&visit.path, EntryProblem::LongWhiteout),
+            Kind::NameTooLong => at(&visit.path, EntryProblem::LongWhiteout),
             _ => at(&visit.path, EntryProblem::Reserved),
         })?;
         let parent = visit.path.split_last().map(|(parent, _)| parent).unwrap_or_default();
@@ -411,7 +314,14 @@ impl<'a, W: Write> Walk<'a, W> {
         if let (true, Below::Dir(hidden), Some(base)) = (hides, under, &self.base) {
             base.forget(hidden, 1);
         }
-        self.enter(visit.path, node, below, names)
+        let left = match names {
+            Names::All => {
+                shown::names(&self.union, node)?.into_iter().map(|name| (name, Mark::Plain)).collect()
+            }
+            Names::Upper => self.upper.names(&visit.path, &mut self.written.warnings)?,
+        };
+        self.enter(Frame { path: visit.path, node, below, names, left });
+        Ok(())
     }
 
     /// Writes anything but a directory.
@@ -464,21 +374,24 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     fn checked<'e>(&mut self, path: &RelPath, mut entry: Entry<'e>) -> Entry<'e> {
-        let odd: Vec<_> = entry.xattrs.extract_if(.., |name, _| name.contains(&b'=')).collect();
-        for (name, _) in odd {
-            self.written.warnings.push(format!(
-                "attribute '{}' of '{path}' is left out: a layer cannot hold a name with '='",
-                name.escape_ascii()
-            ));
-        }
+        let warnings = &mut self.written.warnings;
+        entry.xattrs.retain(|name, _| {
+            let fits = !name.contains(&b'=');
+            if !fits {
+                warnings.push(format!(
+                    "attribute '{}' of '{path}' is left out: a layer cannot hold a name with '='",
+                    name.escape_ascii()
+                ));
+            }
+            fits
+        });
         entry
     }
 
     fn write_content(&mut self, path: &RelPath, entry: Entry<'_>, node: NodeId) -> Result<(), CommitError> {
         let What::Regular(size @ 1..) = entry.what else { return self.write(path, entry) };
         let entry = self.checked(path, entry);
-        let mode = OpenMode { access: Access::Read, truncate: Truncate::Keep };
-        let content = Content { union: &self.union, handle: self.union.open(node, mode)?.handle, offset: 0 };
+        let content = Content::open(&self.union, node)?;
         self.tar.file(&entry, content).map_err(|error| at(path, error.into()))?;
         self.written.entries += 1;
         self.written.content = self.written.content.saturating_add(size);
@@ -490,7 +403,7 @@ fn entry<'e>(
     path: &'e RelPath,
     attr: &Attr,
     what: What<'e>,
-    xattrs: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
+    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 ) -> Entry<'e> {
     let mtime = (attr.mtime.sec, attr.mtime.nsec);
     Entry { path, what, perm: attr.perm, uid: attr.uid, gid: attr.gid, mtime, xattrs }
@@ -499,38 +412,4 @@ fn entry<'e>(
 fn opaque_mark(dir: &RelPath) -> Result<RelPath, CommitError> {
     let name = Name::new(OCI_OPAQUE).map_err(|_| at(dir, EntryProblem::Reserved))?;
     Ok(dir.join(name))
-}
-
-/// All names but the dots.
-struct All(Vec<(NameBuf, Mark)>);
-
-impl DirSink for All {
-    fn push(&mut self, dirent: DirEntry<'_>, _: Option<&crate::overlay::Entry>) -> SinkAnswer {
-        // The dots are no names.
-        if let Ok(name) = NameBuf::new(dirent.name) {
-            self.0.push((name, Mark::Plain));
-        }
-        SinkAnswer::Taken
-    }
-}
-
-/// The content of a file of the union, from its beginning.
-struct Content<'a> {
-    union: &'a Overlay,
-    handle: HandleId,
-    offset: u64,
-}
-
-impl Read for Content<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.union.read(self.handle, self.offset, buf)?;
-        self.offset = self.offset.saturating_add(n as u64);
-        Ok(n)
-    }
-}
-
-impl Drop for Content<'_> {
-    fn drop(&mut self) {
-        self.union.release(self.handle);
-    }
 }

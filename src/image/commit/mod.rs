@@ -6,8 +6,10 @@
 mod changes;
 mod error;
 mod filter;
+mod shown;
 #[cfg(test)]
 mod tests;
+mod upper;
 
 use std::path::Path;
 

@@ -99,6 +99,15 @@ fn nested_indexes_lead_to_platforms() {
     let message = error(&tree, &select(Some("1.0"), Some("linux/s390x")));
     assert!(message.starts_with("no image in it is for linux/s390x. There are:\n"), "{message}");
     assert!(!message.contains("unknown"), "{message}");
+    assert_eq!(message.lines().count(), 4, "{message}");
+    let message = error(&tree, &select(Some("3.0"), None));
+    let rows = [
+        "no image in it has the tag '3.0'. There are:",
+        "1.0, latest  linux/amd64",
+        "linux/arm/v7",
+        "linux/s390x",
+    ];
+    assert!(rows.iter().all(|row| message.contains(row)) && !message.contains("not an image"), "{message}");
     let message = error(&tree, &select(Some("2.0"), Some("linux/amd64")));
     assert!(message.starts_with("no image in it is for linux/amd64. There is:\n"), "{message}");
 }
@@ -292,26 +301,25 @@ fn indexes_that_never_end_are_refused() {
     let files = Files::Directory(dir.path().to_owned());
     let index = Index::parse(document.as_bytes(), "x").unwrap();
     let entry = index.manifests[0].clone();
-    let mut images = Images {
-        files: &files,
-        known: HashMap::from([(entry.digest, index)]),
-        looked: HashMap::new(),
-        found: Vec::new(),
-    };
+    let mut images = Images::new(&files);
+    images.known.insert(entry.digest, Rc::new(index));
     let problem = images.add(&entry, &[], &mut Vec::new()).unwrap_err();
     assert_eq!(problem.to_string(), format!("the index {digest} nests itself"));
 
-    // Few documents that name each other many times are many images.
-    let mut tree = Tree::default();
-    let mut entry = tree.image("linux/amd64", &["a"]);
-    for _ in 0..6 {
-        entry = tree.document(INDEX, &json!({"schemaVersion": 2, "manifests": vec![entry; 100]}));
+    // Few documents that name each other many times lead to many images, or take forever to lead to none.
+    for bottom in ["image", "nothing"] {
+        let mut tree = Tree::default();
+        let mut entry = match bottom {
+            "image" => tree.image("linux/amd64", &["a"]),
+            _ => tree.document(INDEX, &json!({"schemaVersion": 2})),
+        };
+        for _ in 0..6 {
+            entry = tree.document(INDEX, &json!({"schemaVersion": 2, "manifests": vec![entry; 1000]}));
+        }
+        tree.layout(&[entry]);
+        let message = "the index is too large: more than 10000 entries, the limit is 10000 entries";
+        assert_eq!(error(&tree, &any), message, "{bottom}");
     }
-    tree.layout(&[entry]);
-    assert_eq!(
-        error(&tree, &any),
-        "the index is too large: more than 10000 images, the limit is 10000 images"
-    );
 }
 
 #[test]
@@ -327,6 +335,15 @@ fn entries_that_are_no_images_are_refused_by_their_type() {
     let blob = tree.blob("application/vnd.docker.distribution.manifest.v1+prettyjws", "{}");
     tree.layout(&[blob]);
     assert_eq!(error(&tree, &Select::default()), "it is an image of docker's first format (schema 1)");
+}
+
+#[test]
+fn entries_that_are_not_known_are_passed_over() {
+    let mut tree = Tree::default();
+    let (blob, image) = (tree.blob("text/plain", "x"), tree.image("linux/s390x", &["a"]));
+    tree.layout(&[blob, image]);
+    let image = open_dir(&tree, &Select::default()).unwrap();
+    assert_eq!(image.config.platform.to_string(), "linux/s390x");
 }
 
 #[test]

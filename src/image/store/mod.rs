@@ -3,6 +3,10 @@
 //! Nothing in it is needed: all of it can be made again from the images. So whatever is not as it was left is not
 //! repaired but made anew, and nothing is trusted without a record that says what the file was.
 
+mod check;
+mod contents;
+mod garbage;
+mod known;
 mod layout;
 mod lock;
 mod plan;
@@ -10,19 +14,25 @@ mod prepare;
 mod problem;
 mod progress;
 mod record;
+mod remove;
 mod staging;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use check::Verdict;
+pub use contents::{StoredLayer, Use};
+pub use garbage::{Collected, Garbage, Why};
 pub use lock::Lease;
 pub use problem::StoreProblem;
 pub use progress::{Progress, Silent, Task, Work};
+pub use remove::Removed;
 
 use self::layout::Layout;
 use super::error::ImageError;
 use crate::config::LowerSpec;
 use crate::digest::Digest;
+use crate::sys::identity;
 
 /// The directory of this user's stores by default, below `$XDG_DATA_HOME`.
 const NAME: &str = "lamina";
@@ -94,7 +104,9 @@ impl Store {
     /// # Errors
     /// None of these variables is set.
     pub fn default_dir() -> Result<PathBuf, ImageError> {
-        default_dir(nix::unistd::geteuid().is_root(), |name| std::env::var_os(name).map(PathBuf::from))
+        // Root of a user namespace is an ordinary user to the machine's directories.
+        let root = identity::effective().0 == 0 && identity::in_first_user_namespace();
+        default_dir(root, |name| std::env::var_os(name).map(PathBuf::from))
             .ok_or_else(|| StoreProblem::NoPlace.into())
     }
 

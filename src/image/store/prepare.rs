@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::lock::{Lease, NotLocked, WorkLock};
+use super::lock::{NotLocked, WorkLock};
 use super::plan::{Given, Have, Plan, Read, Tar, plan};
-use super::progress::{Progress, Task, Work};
+use super::progress::{Progress, Running, Task, Work};
 use super::record::{self, Kept, LayerRecord, SeenRecord};
+use super::remove::{Made, Part};
 use super::staging::{Staging, write_whole};
 use super::{Prepare, PreparedLayer, Store, StoreProblem};
 use crate::config::{LowerSpec, TarSpec};
@@ -23,16 +24,13 @@ use crate::image::{Blob, Image, ImageError, ImageLayer, LayerSource, Problem};
 use crate::stamp::FileStamp;
 use crate::tarball::{Index, Scanned, TarLayer};
 
-/// After so many seconds, what was written is on the disk without our doing, or nearly so: syncing it costs nothing.
-const WRITTEN_BACK: u64 = 60;
-
 /// A layer whose content is a blob.
 #[derive(Clone, Copy)]
-struct Job<'a> {
+pub(super) struct Job<'a> {
     /// From 0 at the base.
-    index: usize,
-    layer: &'a ImageLayer,
-    blob: &'a Blob,
+    pub index: usize,
+    pub layer: &'a ImageLayer,
+    pub blob: &'a Blob,
 }
 
 impl Job<'_> {
@@ -50,15 +48,16 @@ impl Job<'_> {
 }
 
 /// What all workers share.
-struct Context<'a> {
-    store: &'a Store,
-    image: &'a Image,
+pub(super) struct Context<'a> {
+    pub store: &'a Store,
+    pub image: &'a Image,
     options: &'a Prepare,
     progress: &'a dyn Progress,
     budget: Budget,
     /// Set when a layer has failed: the others' work is pointless.
     stop: AtomicBool,
-    boot: String,
+    pub boot: String,
+    made: Made<'a>,
 }
 
 impl Store {
@@ -67,7 +66,7 @@ impl Store {
     ///
     /// # Errors
     /// A layer is not what the image promises, malformed or too large, or the store cannot be written to. Nothing of
-    /// such a layer enters the store.
+    /// such an image enters the store.
     pub fn prepare(
         &self,
         image: &Image,
@@ -82,6 +81,7 @@ impl Store {
             budget: Budget::new(options.max_unpacked),
             stop: AtomicBool::new(false),
             boot: this_boot(),
+            made: Made::new(&self.layout),
         };
         let mut ready: Vec<Option<PreparedLayer>> = Vec::new();
         let mut jobs = Vec::new();
@@ -108,7 +108,8 @@ impl Store {
             }
         }
         let layers: Vec<PreparedLayer> = ready.into_iter().flatten().collect();
-        check_links(&layers).map_err(|error| error.of_image(&image.name))?;
+        check_links(image, &layers).map_err(|error| error.of_image(&image.name))?;
+        context.made.keep();
         Ok(layers)
     }
 }
@@ -217,6 +218,7 @@ impl Context<'_> {
                 let verified =
                     self.verify(job, job.blob, job.promise(), Task::Index, Aim::Scan { entries })?;
                 let tar = self.verified_tar(diff_id);
+                self.made.note(Part::Layer(*diff_id));
                 self.publish(diff_id, &verified, job.blob.len, None, tar)?;
                 verified
             }
@@ -231,6 +233,7 @@ impl Context<'_> {
                 };
                 let verified = self.verify(job, job.blob, job.promise(), Task::Unpack, aim)?;
                 let unpacked = staging.file().metadata().map_err(|error| staging.failed(&error))?.len();
+                self.made.note(Part::Layer(*diff_id));
                 self.publish(diff_id, &verified, unpacked, Some(staging), None)?;
                 verified
             }
@@ -318,121 +321,12 @@ impl Context<'_> {
             digest,
             diff_id: job.layer.diff_id,
             compressed,
-            image: self.image.name.clone(),
+            image: self.image.place.clone(),
         };
         let layout = &self.store.layout;
         let path = layout.seen(blob);
+        self.made.note(Part::Seen(path.clone()));
         Ok(write_whole(layout, &path, &record::encode(&record, &path)?)?)
-    }
-
-    /// The record of a blob that was verified, is what it was then, and is what the image promises.
-    fn seen(&self, job: &Job<'_>) -> Option<SeenRecord> {
-        let Job { layer, blob, .. } = job;
-        let seen: SeenRecord = record::read(&self.store.layout.seen(blob))?;
-        let same = FileStamp::from(seen.stamp) == blob.stamp
-            && (seen.offset, seen.len) == (blob.offset, blob.len)
-            && layer.stored == blob.len
-            && layer.diff_id == seen.diff_id
-            && layer.digest.is_none_or(|digest| digest == seen.digest);
-        same.then_some(seen)
-    }
-
-    /// The record of a layer, unless the machine was started anew before its files were on the disk.
-    fn record(&self, diff_id: &Digest) -> Option<LayerRecord> {
-        let record: LayerRecord = record::read(&self.store.layout.layer_record(diff_id))?;
-        match &record.kept {
-            Kept::InMemory { boot, .. } if *boot != self.boot || boot.is_empty() => None,
-            _ => Some(record),
-        }
-    }
-
-    /// The layer's tar in the store, if it is what was verified.
-    fn verified_tar(&self, diff_id: &Digest) -> Option<FileStamp> {
-        let recorded = FileStamp::from(self.record(diff_id)?.tar?);
-        let metadata = fs::symlink_metadata(self.store.layout.tar(diff_id)).ok()?;
-        (FileStamp::from(&metadata) == recorded).then_some(recorded)
-    }
-
-    fn have(&self, diff_id: &Digest) -> Have {
-        let layout = &self.store.layout;
-        let index = self.record(diff_id).is_some_and(|record| {
-            let path = layout.index(diff_id);
-            Lease::of_index(&path, &record.index.into()).is_some() && Index::open(&path).is_ok()
-        });
-        let tar = match self.verified_tar(diff_id) {
-            Some(_) => Tar::Verified,
-            None if layout.tar(diff_id).exists() => Tar::Unsure,
-            None => Tar::None,
-        };
-        Have { index, tar }
-    }
-
-    /// The layer, if nothing has to be done for it: its blob is known, its index and its tar are what they were.
-    fn ready(&self, job: &Job<'_>) -> Option<PreparedLayer> {
-        let layout = &self.store.layout;
-        let diff_id = job.layer.diff_id;
-        let seen = self.seen(job)?;
-        let record = self.record(&diff_id)?;
-        let index = layout.index(&diff_id);
-        let lease = Lease::of_index(&index, &record.index.into())?;
-        // Another lamina may have written it.
-        open_index(&index).ok()?;
-        let (file, stamp, offset, len) = match seen.compressed {
-            true => (layout.tar(&diff_id), self.verified_tar(&diff_id)?, 0, record.unpacked),
-            false => (absolute(&job.blob.path).ok()?, job.blob.stamp, job.blob.offset, job.blob.len),
-        };
-        record::touch(&layout.seen(job.blob));
-        record::touch(&layout.layer_record(&diff_id));
-        self.keep(&diff_id, &record, &lease);
-        let image = self.image.name.clone();
-        let spec = TarSpec { file, stamp, offset, len, index, diff_id, image };
-        Some(PreparedLayer { lower: LowerSpec::Tar(spec), diff_id, lease: Some(Arc::new(lease)) })
-    }
-
-    /// Syncs what was written long enough ago, so that it is known to survive. What cannot be synced is verified again
-    /// after the next start of the machine.
-    fn keep(&self, diff_id: &Digest, record: &LayerRecord, lease: &Lease) {
-        let layout = &self.store.layout;
-        let Kept::InMemory { since, .. } = &record.kept else {
-            return;
-        };
-        if now().saturating_sub(*since) < WRITTEN_BACK {
-            return;
-        }
-        let sync = || -> std::io::Result<()> {
-            lease.index().sync_all()?;
-            if record.tar.is_some() {
-                fs::File::open(layout.tar(diff_id))?.sync_all()?;
-            }
-            Ok(())
-        };
-        let path = layout.layer_record(diff_id);
-        let kept = LayerRecord { kept: Kept::Synced, ..record.clone() };
-        let written = sync()
-            .map_err(|error| StoreProblem::io("sync", &path, &error))
-            .and_then(|()| write_whole(layout, &path, &record::encode(&kept, &path)?));
-        if let Err(problem) = written {
-            log::debug!("{problem}");
-        }
-    }
-}
-
-/// Tells that work has begun, and when it ends.
-struct Running<'a> {
-    progress: &'a dyn Progress,
-    layer: usize,
-}
-
-impl<'a> Running<'a> {
-    fn begin(progress: &'a dyn Progress, work: &Work) -> Self {
-        progress.begin(work);
-        Running { progress, layer: work.layer }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.progress.end(self.layer);
     }
 }
 
@@ -459,11 +353,11 @@ fn stage_index(layout: &super::layout::Layout, scanned: &Scanned) -> Result<Stag
     Ok(staging)
 }
 
-fn open_index(path: &Path) -> Result<Index, Fault> {
+pub(super) fn open_index(path: &Path) -> Result<Index, Fault> {
     Index::open(path).map_err(|error| Problem::Malformed(error.to_string()).into())
 }
 
-fn absolute(path: &Path) -> Result<std::path::PathBuf, Fault> {
+pub(super) fn absolute(path: &Path) -> Result<std::path::PathBuf, Fault> {
     std::path::absolute(path).map_err(|error| Problem::io("find", path, &error).into())
 }
 
@@ -472,15 +366,45 @@ fn this_boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim_end().to_owned()
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A hard link may lead to a file of a layer below: one that leads nowhere is found before anything is mounted.
-fn check_links(layers: &[PreparedLayer]) -> Result<(), ImageError> {
+fn check_links(image: &Image, layers: &[PreparedLayer]) -> Result<(), ImageError> {
+    let specs: Option<Vec<&TarSpec>> = layers
+        .iter()
+        .map(|layer| match &layer.lower {
+            LowerSpec::Tar(spec) => Some(spec),
+            LowerSpec::Directory(_) => None,
+        })
+        .collect();
+    let Some(specs) = specs else {
+        return Ok(());
+    };
+    let mut any = false;
+    for spec in &specs {
+        let index = Index::open(&spec.index).map_err(|error| Problem::Malformed(error.to_string()))?;
+        any |= index.summary().links_below > 0;
+    }
+    if !any {
+        return Ok(());
+    }
     let mut below: Vec<TarLayer> = Vec::new();
-    let deferred = |index: &Path| open_index(index).map(|index| index.summary().links_below > 0);
-    let _ = (layers, &mut below, deferred);
+    for ((number, spec), layer) in (1u16..).zip(specs).zip(&image.layers) {
+        let linked = TarLayer::open(spec, LayerRef::Lower(number)).and_then(|mut tar| {
+            let lower: Vec<&TarLayer> = below.iter().rev().collect();
+            tar.link_below(&lower).map(|()| tar)
+        });
+        below.push(linked.map_err(|error| {
+            let named = ImageError::new(Problem::Malformed(error.kind().to_string()));
+            let named = match error.path() {
+                Some(entry) => named.at_entry(entry),
+                None => named,
+            };
+            named.in_layer(usize::from(number), Some(layer.digest.unwrap_or(layer.diff_id)))
+        })?);
+    }
     Ok(())
 }
 

@@ -69,9 +69,9 @@ impl StoreProblem {
             StoreProblem::Io { kind: io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, .. } => {
                 "make room there (lamina store gc removes what is not needed), or use another store: --store DIR"
             }
-            StoreProblem::Io { kind, .. }
-                if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
-            {
+            StoreProblem::Io {
+                kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, ..
+            } => {
                 "use a store that you may write to: --store DIR"
             }
             StoreProblem::Io { .. } | StoreProblem::Unsteady { .. } => {

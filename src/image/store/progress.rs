@@ -53,3 +53,22 @@ impl Progress for Silent {
     fn waiting(&self, _layer: usize) {}
     fn end(&self, _layer: usize) {}
 }
+
+/// Tells that work has begun, and when it ends.
+pub(super) struct Running<'a> {
+    progress: &'a dyn Progress,
+    layer: usize,
+}
+
+impl<'a> Running<'a> {
+    pub fn begin(progress: &'a dyn Progress, work: &Work) -> Self {
+        progress.begin(work);
+        Running { progress, layer: work.layer }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.progress.end(self.layer);
+    }
+}

@@ -42,8 +42,14 @@ pub struct BaseLayer<'a> {
     pub lower: &'a LowerSpec,
 }
 
-/// What says of itself how it was made, in the history.
-const CREATED_BY: &str = "lamina commit";
+/// How the history says that a layer was made; the message is where `docker history` and `lamina layers` look.
+fn created_by(message: Option<&str>) -> String {
+    match message {
+        None => "lamina commit".to_owned(),
+        Some(message) => format!("lamina commit -m '{}'", message.replace('\'', "'\\''")),
+    }
+}
+
 /// The annotation with an image's tag in a layout.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation with the digest of the image below.
@@ -85,7 +91,7 @@ pub(super) fn config(addition: &Addition<'_>) -> Result<Vec<u8>, Problem> {
     let created = addition.created.to_string();
     let mut step = Map::from_iter([
         ("created".to_owned(), Value::from(created.clone())),
-        ("created_by".to_owned(), CREATED_BY.into()),
+        ("created_by".to_owned(), created_by(addition.message).into()),
     ]);
     config.insert("created".to_owned(), created.into());
     if let Some(author) = addition.author {

@@ -193,7 +193,10 @@ fn make_dir(dir: &Path, made: &mut Made) -> Result<(), CommitError> {
             made.note(dir);
             Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(failed("open layout", dir)(Errno::ENOTDIR.into()))
+        }
         Err(error) => Err(failed("make directory", dir)(error)),
     }
 }

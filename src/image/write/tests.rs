@@ -28,6 +28,7 @@ fn image(config: Value, layers: Vec<ImageLayer>) -> Image {
     let platform = Platform::host();
     Image {
         name: "base".to_owned(),
+        place: "base".to_owned(),
         tags: Vec::new(),
         manifest_digest: Some(blob::digest_of(b"manifest")),
         config_digest: blob::digest_of(b"config"),
@@ -99,7 +100,7 @@ fn a_config_keeps_what_it_had_and_gets_a_layer() {
                 {"created_by": "one"},
                 {"created_by": "two", "empty_layer": true},
                 {"comment": "a layer of the base that its history left out"},
-                {"created": "1970-01-01T00:00:00Z", "created_by": "lamina commit", "author": "me", "comment": "why"},
+                {"created": "1970-01-01T00:00:00Z", "created_by": "lamina commit -m 'why'", "author": "me", "comment": "why"},
             ],
         })
     );

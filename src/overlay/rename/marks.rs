@@ -36,7 +36,7 @@ impl Overlay {
         let from = Object::Held(Held::InDir(Arc::clone(&to_dir.fd), name.to_owned()), &upper.layer);
         let stat = from.stat()?;
         let staged = upper.stage_directory()?;
-        self.copy_attributes(upper, &from, &stat, &staged)?;
+        self.copy_attributes(upper, &from, &stat, staged.at())?;
         upper.mark_opaque(staged.at())?;
         let published = staged.publish(fd, name, RenameFlag::Exchange)?;
         drop(published.displaced);

@@ -78,7 +78,7 @@ fn verdicts() {
         (
             "layer is a file",
             |f| f.layers[0] = with_found(Role::Layer, "/l/x.tar", Found::RegularFile),
-            "layer '/l/x.tar' is a file, and images are not supported yet",
+            "layer '/l/x.tar' is a file, not a directory",
         ),
         (
             "data-only layer is a file",

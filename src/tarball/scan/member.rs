@@ -187,14 +187,18 @@ pub fn long_text(bytes: &[u8]) -> &[u8] {
 /// Does a header say its own checksum? Old programs summed signed bytes.
 pub fn checksum(header: &Header) -> Result<(), Problem> {
     let says = number::header("checksum", &header.as_old().cksum).ok();
-    let (mut unsigned, mut signed) = (0i64, 0i64);
-    for (at, byte) in header.as_bytes().iter().enumerate() {
-        // The checksum itself counts as spaces.
-        let byte = if (148..156).contains(&at) { b' ' } else { *byte };
-        unsigned += i64::from(byte);
-        signed += i64::from(byte.cast_signed());
+    let bytes = header.as_bytes();
+    // The checksum itself counts as spaces.
+    let (before, rest) = bytes.split_at(148);
+    let behind = rest.get(8..).unwrap_or_default();
+    let summed = || before.iter().chain(behind);
+    let spaces = 8 * i64::from(b' ');
+    let unsigned = spaces + i64::from(summed().map(|byte| u32::from(*byte)).sum::<u32>());
+    if says == Some(unsigned) {
+        return Ok(());
     }
-    if says == Some(unsigned) || says == Some(signed) {
+    let signed = spaces + i64::from(summed().map(|byte| i32::from(byte.cast_signed())).sum::<i32>());
+    if says == Some(signed) {
         return Ok(());
     }
     Err(Problem::Checksum { expected: says, found: unsigned })

@@ -23,13 +23,16 @@ pub fn count(field: &'static str, bytes: &[u8]) -> Result<u64, Problem> {
     u64::try_from(header(field, bytes)?).map_err(|_| wrong())
 }
 
+fn blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | 0)
+}
+
 fn octal(bytes: &[u8]) -> Option<i64> {
-    let blank = |byte: &u8| matches!(byte, b' ' | 0);
     let start = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());
     let digits = bytes.get(start..)?;
     let end = digits.iter().position(blank).unwrap_or(digits.len());
     let (digits, rest) = digits.split_at(end);
-    if !rest.iter().all(|byte| blank(byte)) {
+    if !rest.iter().all(blank) {
         return None;
     }
     digits.iter().try_fold(0i64, |value, digit| match digit {

@@ -86,8 +86,8 @@ impl<R: Read> Stream<R> {
             let ready = self.buffer.get(self.ready.clone()).unwrap_or_default();
             let rest = to.get_mut(done..).unwrap_or_default();
             let len = ready.len().min(rest.len());
-            for (to, from) in rest.iter_mut().zip(ready) {
-                *to = *from;
+            if let (Some(to), Some(from)) = (rest.get_mut(..len), ready.get(..len)) {
+                to.copy_from_slice(from);
             }
             self.pass(len as u64);
             done += len;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
+use std::slice::from_ref;
+
 use super::images::*;
 use crate::digest::Digest;
 use crate::image::store::{Prepare, Silent, Task};
@@ -51,13 +53,21 @@ fn damage_is_named() {
         ("truncated gzip", layer(&gz[..gz.len() - 100]), "the gzip stream is truncated".to_owned()),
         ("truncated zstd", layer(&zst[..zst.len() - 100]), "the zstd stream is truncated".to_owned()),
         ("bad sum of gzip", layer(&flipped(&gz, gz.len() - 7)), "the gzip stream is damaged: ".to_owned()),
-        ("after gzip", layer(&[&gz[..], b"garbage"].concat()), "the gzip stream is damaged: ".to_owned()),
+        (
+            "after gzip",
+            layer(&[&gz[..], b"garbage that is no member"].concat()),
+            "the gzip stream is damaged: ".to_owned(),
+        ),
         (
             "zeros after gzip",
             layer(&[&gz[..], &[0; 512]].concat()),
             "the gzip stream is damaged: ".to_owned(),
         ),
-        ("after zstd", layer(&[&zst[..], b"garbage"].concat()), "the zstd stream is ".to_owned()),
+        (
+            "after zstd",
+            layer(&[&zst[..], b"garbage that is no frame"].concat()),
+            "the zstd stream is ".to_owned(),
+        ),
         ("xz", layer(b"\xfd7zXZ\0\0\0\0\0\0\0"), "it is compressed with xz".to_owned()),
     ] {
         let good = Layer::gzip(&super::images::tar(&[("other", 10)]));
@@ -74,7 +84,7 @@ fn a_bomb_is_stopped() {
     let zeros = vec![0; 3 << 20];
     let bomb = Layer::gzip(&zeros);
     let small = Prepare { max_unpacked: 2 << 20, ..Prepare::default() };
-    let error = refused(&[bomb.clone()], &small);
+    let error = refused(from_ref(&bomb), &small);
     assert!(error.contains("the layers unpack to more than the 2097152 bytes"), "{error}");
     assert!(error.contains("--max-unpacked"), "{error}");
     // All layers together: each alone would do.
@@ -105,7 +115,7 @@ fn a_file_that_changes_while_it_is_read_is_told_as_that() {
     let tar = tar(&[("x", 100_000)]);
     for layer in [Layer::plain(&tar), Layer::gzip(&tar)] {
         let name = layer.digest.hex();
-        let image = place.image(&name, &[layer.clone()]);
+        let image = place.image(&name, from_ref(&layer));
         let mut file = File::options().append(true).open(place.blob(&name, &layer)).unwrap();
         file.write_all(b"more").unwrap();
         let error = prepare(&place.store(), &image).0.unwrap_err();
@@ -123,7 +133,7 @@ fn work_that_became_pointless_stops() {
     use crate::image::verify::{Aim, Content, Fault, Promise, Watch, verify};
     let place = Place::new();
     let layer = Layer::plain(&tar(&[("x", 100)]));
-    let image = place.image("image", &[layer.clone()]);
+    let image = place.image("image", from_ref(&layer));
     let LayerSource::Blob(blob) = &image.layers[0].source else { panic!() };
     let promise = Promise { stored: layer.size, digest: Some(layer.digest), diff_id: layer.diff_id };
     let stop = AtomicBool::new(true);

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use std::slice::from_ref;
+
 use super::images::*;
 use crate::config::LowerSpec;
 use crate::image::store::{PreparedLayer, Store, Task};
@@ -103,7 +105,7 @@ fn a_file_that_changed_is_verified_again() {
     let tar = tar(&[("x", 5000)]);
     for layer in [Layer::plain(&tar), Layer::gzip(&tar)] {
         let name = layer.digest.hex();
-        let image = place.image(&name, &[layer.clone()]);
+        let image = place.image(&name, from_ref(&layer));
         let store = place.store();
         prepare(&store, &image).0.unwrap();
         // The same bytes in another file: read again, and fine.
@@ -129,7 +131,7 @@ fn what_is_damaged_in_the_store_is_made_again() {
     let place = Place::new();
     let tar = tar(&[("x", 50_000)]);
     let layer = Layer::gzip(&tar);
-    let image = place.image("image", &[layer.clone()]);
+    let image = place.image("image", from_ref(&layer));
     let store = place.store();
     let hex = layer.diff_id.hex();
     let in_store = |part: &str| place.path("store").join(part.replace("HEX", &hex));
@@ -171,7 +173,7 @@ fn what_is_damaged_in_the_store_is_made_again() {
 fn what_is_old_enough_is_synced_and_survives_a_restart() {
     let place = Place::new();
     let layer = Layer::gzip(&tar(&[("x", 500)]));
-    let image = place.image("image", &[layer.clone()]);
+    let image = place.image("image", from_ref(&layer));
     let store = place.store();
     prepare(&store, &image).0.unwrap();
     let record = place.path("store/layers/sha256").join(format!("{}.json", layer.diff_id.hex()));

@@ -149,6 +149,10 @@ fn layers(
     let progress = store.progress();
     let mut images = Images::new(select.select(), store.dir()?, store.options(), &progress);
     let stack = source::stack(sources(), upper, |image| images.layers(image))?;
+    if stack.lowers.is_empty() {
+        return Err(Failure::trouble("there is nothing to mount: the image has no layers")
+            .hint("add a directory or another image as a layer"));
+    }
     Ok((stack, images.into_leases()))
 }
 

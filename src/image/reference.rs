@@ -270,7 +270,8 @@ mod tests {
             ("oci:d:t", "oci:HERE/d:t"),
             ("oci-archive:f", "oci-archive:HERE/f"),
             ("docker-archive:/f:r:1", "docker-archive:/f:r:1"),
-            ("containers-storage:[overlay@s]n", "containers-storage:[overlay@HERE/s]n"),
+            // The root of a store is absolute already, as for skopeo.
+            ("containers-storage:[overlay@/s]n", "containers-storage:[overlay@/s]n"),
             ("containers-storage:n", "containers-storage:n"),
         ] {
             let absolute = parse(word).unwrap().absolute().unwrap();

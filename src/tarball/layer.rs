@@ -253,7 +253,7 @@ impl Content {
     }
 
     /// An object's attributes, and what it is.
-    fn stat(&self, object: EntryId) -> Result<(Stat, What<'_>)> {
+    pub(super) fn stat(&self, object: EntryId) -> Result<(Stat, What<'_>)> {
         const BLOCK: u64 = 512;
         /// What most file systems have, bytes.
         const DIRECTORY: u64 = 4096;

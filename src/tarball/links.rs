@@ -1,9 +1,9 @@
 //! Hard links of a tar to objects of layers below.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::index::LinkBelow;
+use super::index::{Child, LinkBelow, What};
 use super::layer::{Content, TarLayer};
 use crate::error::{Error, Kind, Result};
 use crate::layer::{EntryId, Found};
@@ -29,23 +29,43 @@ impl Links {
     /// Finds the targets of all links of a layer.
     pub fn find(content: &Arc<Content>, below: &[&TarLayer]) -> Result<Links> {
         let mut links = HashMap::new();
-        for link in content.index.links_below()? {
-            let link = link?;
-            let object = target(link.target, below).and_then(|found| match found {
+        let all = content.index.links_below()?.collect::<Result<Vec<_>>>()?;
+        let entries: HashSet<EntryId> = all.iter().map(|link| link.entry).collect();
+        for link in all {
+            let found = || match target(link.target, below)? {
                 Some(object) => Ok(object),
-                None => Err(Error::new("link", Kind::Archive(missing(link)))),
-            });
-            links.insert(link.entry, object.map_err(|error| error.at(link.path))?);
+                // It may come after the link in the same tar. A link to a link that leads nowhere leads nowhere.
+                None => match later(content, link.target, &entries)? {
+                    Some(entry) => Ok((Arc::clone(content), entry)),
+                    None => Err(Error::new("link", Kind::Archive(missing(link)))),
+                },
+            };
+            links.insert(link.entry, found().map_err(|error: Error| error.at(link.path))?);
         }
         Ok(Links(links))
     }
 }
 
 fn missing(link: LinkBelow<'_>) -> String {
-    format!(
-        "it is a hard link to '{}', which is neither in its layer before it nor below",
-        link.target.escape_ascii()
-    )
+    format!("it is a hard link to '{}', which is neither in its layer nor below", link.target.escape_ascii())
+}
+
+/// The object at a path of the layer itself, where no symlink is on the way.
+fn later(content: &Content, path: &[u8], links: &HashSet<EntryId>) -> Result<Option<EntryId>> {
+    let is_dir = |entry: EntryId| {
+        Ok::<_, Error>(!links.contains(&entry) && matches!(content.stat(entry)?.1, What::Directory { .. }))
+    };
+    let mut here = EntryId::ROOT;
+    let mut rest = parts(path);
+    while let Some(part) = rest.pop() {
+        let child = match Name::new(&part) {
+            Ok(name) if is_dir(here)? => content.index.find(here, name)?,
+            _ => None,
+        };
+        let Some(Child::Entry(entry)) = child else { return Ok(None) };
+        here = entry;
+    }
+    Ok((!links.contains(&here) && !is_dir(here)?).then_some(here))
 }
 
 /// The object at a path of the layers below; symlinks on the way are followed, within the root.

@@ -39,10 +39,7 @@ fn is_missing(tars: Vec<Tar>) {
     let top = tars.len();
     let error = stack(dir.path(), tars).unwrap_err().to_string();
     let start = format!("link link in layer {top}: it is a hard link to '");
-    assert!(
-        error.starts_with(&start) && error.contains("neither in its layer before it nor below"),
-        "{error}"
-    );
+    assert!(error.starts_with(&start) && error.contains("neither in its layer nor below"), "{error}");
 }
 
 fn file(name: &str, data: &str) -> Tar {
@@ -64,6 +61,9 @@ fn the_topmost_that_has_the_name_is_found() {
     );
     // In this layer it was not there yet.
     assert_eq!(finds(vec![file("a", "1"), link("a").file("a", b"2")], "link"), (1, b"1".to_vec()));
+    // Where it is not below, what comes later in this layer will do.
+    assert_eq!(finds(vec![file("b", "1"), link("a").file("a", b"2")], "link"), (2, b"2".to_vec()));
+    assert_eq!(finds(vec![link("d/a").file("d/a", b"2")], "link"), (1, b"2".to_vec()));
     // What this layer deletes is still there for its links.
     assert_eq!(finds(vec![file("a", "1"), link("a").file(".wh.a", b"")], "link"), (1, b"1".to_vec()));
 }
@@ -71,6 +71,9 @@ fn the_topmost_that_has_the_name_is_found() {
 #[test]
 fn what_is_hidden_is_not_found() {
     is_missing(vec![link("a")]);
+    is_missing(vec![link("link")]);
+    is_missing(vec![link("b").link("b", "link")]);
+    is_missing(vec![link("d").file("d/a", b"")]);
     is_missing(vec![file("b", ""), link("a")]);
     is_missing(vec![file("d/a", ""), file("d/.wh.a", ""), link("d/a")]);
     is_missing(vec![file("d/a", ""), file(".wh.d", ""), link("d/a")]);

@@ -1,6 +1,10 @@
 use super::*;
-use crate::config::{Behaviour, Squash, StackSpec, UpperSpec};
+use crate::config::{Behaviour, LowerSpec, Squash, StackSpec, TarSpec, UpperSpec};
+use crate::digest::Digest;
+use crate::fuse::PermissionChecks;
+use crate::source::facts::Owners;
 use crate::source::facts::Privilege;
+use crate::stamp::FileStamp;
 
 fn parse(text: &str) -> Result<Options, OptionError> {
     let mut options = Options::default();
@@ -283,5 +287,38 @@ fn the_flags_of_a_mount_are_told() {
     ] {
         let flags = mount_flags(&parse(text).unwrap(), privilege);
         assert_eq!(summary_of_flags(&flags).join(","), expected, "{text} {privilege:?}");
+    }
+}
+
+#[test]
+fn nobody_checks_permissions_where_nobody_else_may_look() {
+    let tar = TarSpec {
+        file: "image.tar".into(),
+        stamp: FileStamp { dev: 0, ino: 0, size: 0, mtime: (0, 0), ctime: (0, 0) },
+        offset: 0,
+        len: 0,
+        index: "index".into(),
+        diff_id: Digest::from_bytes([0; 32]),
+        image: "image".to_owned(),
+    };
+    let stack = |lower| StackSpec { lowers: vec![lower], data_only: Vec::new(), upper: None };
+    let (image, directory) = (stack(LowerSpec::Tar(tar)), stack(PathBuf::from("a").into()));
+    let checks = |stack, owners, text, privilege, enforce| {
+        permission_checks(stack, owners, &mount_flags(&parse(text).unwrap(), privilege), privilege, enforce)
+    };
+    let (few, usual) = (Owners::Few, Enforce::WhereUsual);
+    for (stack, owners, text, privilege, enforce, expected) in [
+        (&image, few, "", Privilege::None, usual, PermissionChecks::Nobody),
+        (&image, few, "", Privilege::None, Enforce::Always, PermissionChecks::Kernel),
+        (&directory, few, "", Privilege::None, usual, PermissionChecks::Kernel),
+        // The kernel has no allow_root: what it has in its caches it would show to everybody.
+        (&image, few, "allow_root", Privilege::None, usual, PermissionChecks::Kernel),
+        (&image, few, "allow_other", Privilege::None, usual, PermissionChecks::Kernel),
+        (&image, few, "", Privilege::Namespace, usual, PermissionChecks::Nobody),
+        (&image, Owners::Any, "", Privilege::Namespace, usual, PermissionChecks::Kernel),
+        (&image, Owners::Any, "", Privilege::Full, usual, PermissionChecks::Kernel),
+    ] {
+        let found = checks(stack, owners, text, privilege, enforce);
+        assert_eq!(found, expected, "{owners:?} '{text}' {privilege:?} {enforce:?}");
     }
 }

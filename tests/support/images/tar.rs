@@ -75,8 +75,8 @@ enum Dialect {
     Gnu,
 }
 
-/// The form, the file's size, and its pieces: offset and length.
-type SparseMap = (Sparse, u64, Vec<(u64, u64)>);
+/// Where a sparse file has data: offsets and lengths, bytes.
+type Pieces = Vec<(u64, u64)>;
 
 /// An entry of a tar.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ pub struct Entry {
     device: (u32, u32),
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     records: Vec<(Vec<u8>, Vec<u8>)>,
-    sparse: Option<SparseMap>,
+    sparse: Option<(Sparse, u64, Pieces)>,
     dialect: Dialect,
     declared: Option<u64>,
     checksum: bool,

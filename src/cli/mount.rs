@@ -40,7 +40,7 @@ Check permissions as the kernel does, though the image is the user's own
 
 Owners and modes of an image are shown as they are. The user who mounts it, and who could read the archive anyway, may read \
 every file all the same, and with --upper write every file. With this option, and whenever others may use the mount \
-(allow_other), the kernel checks permissions. Root, and layers that are directories, are always checked.";
+(allow_other, allow_root), the kernel checks permissions. Root, and layers that are directories, are always checked.";
 
 const OPTIONS: &str = "\
 Mount options, separated by commas

@@ -195,8 +195,8 @@ impl LayerWriter<'_> {
         entry: EntryId,
         stat: &Stat,
     ) -> Result<()> {
-        // The count of an object of a layer below does not know of the names it has here.
-        let has_names = stat.nlink > 1 || stat.dev != self.source.dev;
+        // The count of an object does not know of links that came before it in the tar, or are in a layer above it.
+        let has_names = stat.nlink > 1 || self.source.index().summary().links_below > 0;
         if has_names && self.link(dir, name, path, stat)? {
             return Ok(());
         }

@@ -8,11 +8,11 @@ use clap::ValueHint;
 
 use super::Failure;
 use super::progress::Shown;
-use crate::config::{LowerSpec, TarSpec};
+use crate::config::LowerSpec;
 use crate::error::{Error, LayerRef};
 use crate::image::store::{Prepare, PreparedLayer, Store};
 use crate::image::{self, Image, ImageRef, LayerSource, Platform, Select};
-use crate::tarball::TarLayer;
+use crate::tarball::Summary;
 
 /// Explains IMAGE.
 pub const IMAGE: &str = "\
@@ -60,12 +60,50 @@ impl SelectArgs {
     }
 }
 
+/// Where the layer store is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StoreDirArgs {
+    /// Layers are kept in DIR [default: lamina's directory in $XDG_DATA_HOME; root: /var/lib/lamina]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub store: Option<PathBuf>,
+}
+
+impl StoreDirArgs {
+    /// The store's directory.
+    pub fn dir(&self) -> Result<PathBuf, Failure> {
+        match &self.store {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(Store::default_dir()?),
+        }
+    }
+
+    /// The bytes of all files of an image, where the store knows all its layers; it is not made, nothing is read into it.
+    pub fn known_unpacked(&self, image: &Image) -> Result<Option<u64>, Failure> {
+        let known = || -> Result<Option<u64>, Failure> {
+            let store = Store::open_existing(&self.dir()?)?;
+            let summaries = store.and_then(|store| store.summaries(image));
+            let sum = |summaries: Vec<Summary>| {
+                summaries.iter().fold(0_u64, |sum, summary| sum.saturating_add(summary.unpacked_bytes))
+            };
+            Ok(summaries.map(sum))
+        };
+        match (known(), &self.store) {
+            // Nobody has asked for this store.
+            (Err(failure), None) => {
+                log::debug!("the store is not asked: {failure:?}");
+                Ok(None)
+            }
+            (known, _) => known,
+        }
+    }
+}
+
 /// The layer store, and the work of filling it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct StoreArgs {
-    /// Keep layers in DIR [default: lamina's directory in $XDG_DATA_HOME; root: /var/lib/lamina]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub store: Option<PathBuf>,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: StoreDirArgs,
     /// Refuse an image whose layers unpack to more than SIZE, as 20G or 512MiB [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub max_unpacked: Option<Bytes>,
@@ -94,10 +132,7 @@ impl StoreArgs {
 
     /// The store's directory.
     pub fn dir(&self) -> Result<PathBuf, Failure> {
-        match &self.store {
-            Some(dir) => Ok(dir.clone()),
-            None => Ok(Store::default_dir()?),
-        }
+        self.place.dir()
     }
 
     /// What may be done to make layers ready.
@@ -109,18 +144,6 @@ impl StoreArgs {
     pub fn progress(&self) -> Shown {
         Shown::new(self.quiet)
     }
-}
-
-/// Opens layers by their indexes, base first.
-pub fn open_tars(specs: &[TarSpec]) -> Result<Vec<TarLayer>, Error> {
-    let mut stack: Vec<TarLayer> = Vec::with_capacity(specs.len());
-    for (number, spec) in (1_u16..).zip(specs) {
-        let mut layer = TarLayer::open(spec, LayerRef::Lower(number))?;
-        let below: Vec<&TarLayer> = stack.iter().rev().collect();
-        layer.link_below(&below)?;
-        stack.push(layer);
-    }
-    Ok(stack)
 }
 
 /// What went wrong in a layer of an image, with the image's name and the layer's digest.

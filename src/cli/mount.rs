@@ -100,9 +100,13 @@ pub const OPTION_WORDS: &[&str] = &[
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
     examples: &[
-        Example { what: "look at one layer", command: "lamina mount base /mnt" },
+        Example { what: "look at an image", command: "lamina mount app.tar /mnt" },
         Example {
-            what: "write, and find what was written in ./changes",
+            what: "one of several, as skopeo and podman name it",
+            command: "lamina mount oci:images:v2 /mnt",
+        },
+        Example {
+            what: "two directories; what is written is found in ./changes",
             command: "lamina mount app base /mnt --upper changes",
         },
         Example {

@@ -83,8 +83,7 @@ impl Overlay {
     }
 }
 
-/// The root has a part in every ordinary layer, down to a tar that hides what is below it. (On a directory's root the mark
-/// means nothing, as with the kernel's overlay.)
+/// The root has a part in every ordinary layer, down to a tar that hides what is below it.
 fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
     let mut lowers = Vec::new();
     let mut ino = None;
@@ -105,7 +104,7 @@ fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
             (true, true) => attributes = Some(AttributesAt::Hidden(Box::new(part))),
             (true, false) => {}
         }
-        hidden |= found.opaque && layer.directory().is_none();
+        hidden |= found.opaque;
         if hidden && attributes.is_some() {
             break;
         }

@@ -1,9 +1,8 @@
 use super::*;
-use crate::config::{Behaviour, LowerSpec, Squash, StackSpec, TarSpec, UpperSpec};
+use crate::config::{Behaviour, LowerSpec, Squash, StackSpec, StatOverride, TarSpec, UpperSpec};
 use crate::digest::Digest;
 use crate::fuse::PermissionChecks;
-use crate::source::facts::Owners;
-use crate::source::facts::Privilege;
+use crate::source::facts::{Owners, Privilege};
 use crate::stamp::FileStamp;
 
 fn parse(text: &str) -> Result<Options, OptionError> {
@@ -290,8 +289,8 @@ fn the_flags_of_a_mount_are_told() {
     }
 }
 
-#[test]
-fn nobody_checks_permissions_where_nobody_else_may_look() {
+/// A layer of an image above a directory, with an upper.
+fn image() -> StackSpec {
     let tar = TarSpec {
         file: "image.tar".into(),
         stamp: FileStamp { dev: 0, ino: 0, size: 0, mtime: (0, 0), ctime: (0, 0) },
@@ -299,26 +298,56 @@ fn nobody_checks_permissions_where_nobody_else_may_look() {
         len: 0,
         index: "index".into(),
         diff_id: Digest::from_bytes([0; 32]),
-        image: "image".to_owned(),
+        image: "image.tar".to_owned(),
     };
-    let stack = |lower| StackSpec { lowers: vec![lower], data_only: Vec::new(), upper: None };
-    let (image, directory) = (stack(LowerSpec::Tar(tar)), stack(PathBuf::from("a").into()));
-    let checks = |stack, owners, text, privilege, enforce| {
-        permission_checks(stack, owners, &mount_flags(&parse(text).unwrap(), privilege), privilege, enforce)
-    };
-    let (few, usual) = (Owners::Few, Enforce::WhereUsual);
-    for (stack, owners, text, privilege, enforce, expected) in [
-        (&image, few, "", Privilege::None, usual, PermissionChecks::Nobody),
-        (&image, few, "", Privilege::None, Enforce::Always, PermissionChecks::Kernel),
-        (&directory, few, "", Privilege::None, usual, PermissionChecks::Kernel),
+    StackSpec { lowers: vec![LowerSpec::Tar(tar), LowerSpec::Directory("d".into())], ..directory() }
+}
+
+fn directory() -> StackSpec {
+    StackSpec {
+        lowers: vec![LowerSpec::Directory("d".into())],
+        data_only: Vec::new(),
+        upper: Some(UpperSpec { upper: "u".into(), work: "w".into() }),
+    }
+}
+
+#[test]
+fn an_image_is_open_to_the_ordinary_user_whose_mount_it_is() {
+    use Enforce::{Always, WhereUsual};
+    use Owners::{Any, Few};
+    use PermissionChecks::{Kernel, Nobody};
+    for (stack, text, privilege, owners, enforce, expected) in [
+        (image(), "", Privilege::None, Few, WhereUsual, Nobody),
         // The kernel has no allow_root: what it has in its caches it would show to everybody.
-        (&image, few, "allow_root", Privilege::None, usual, PermissionChecks::Kernel),
-        (&image, few, "allow_other", Privilege::None, usual, PermissionChecks::Kernel),
-        (&image, few, "", Privilege::Namespace, usual, PermissionChecks::Nobody),
-        (&image, Owners::Any, "", Privilege::Namespace, usual, PermissionChecks::Kernel),
-        (&image, Owners::Any, "", Privilege::Full, usual, PermissionChecks::Kernel),
+        (image(), "allow_root", Privilege::None, Few, WhereUsual, Kernel),
+        (image(), "allow_other", Privilege::None, Few, WhereUsual, Kernel),
+        (image(), "", Privilege::None, Few, Always, Kernel),
+        (directory(), "", Privilege::None, Few, WhereUsual, Kernel),
+        // In a user namespace of one's own there are no others; in one with ids for them there are.
+        (image(), "", Privilege::Namespace, Few, WhereUsual, Nobody),
+        (image(), "", Privilege::Namespace, Few, Always, Kernel),
+        (image(), "", Privilege::Namespace, Any, WhereUsual, Kernel),
+        (image(), "", Privilege::Full, Any, WhereUsual, Kernel),
     ] {
-        let found = checks(stack, owners, text, privilege, enforce);
-        assert_eq!(found, expected, "{owners:?} '{text}' {privilege:?} {enforce:?}");
+        let flags = mount_flags(&parse(text).unwrap(), privilege);
+        let found = permission_checks(&stack, owners, &flags, privilege, enforce);
+        assert_eq!(found, expected, "{:?} {text:?} {privilege:?} {owners:?} {enforce:?}", stack.lowers);
+    }
+}
+
+#[test]
+fn owners_that_cannot_be_set_are_recorded_over_an_image() {
+    let read_only = StackSpec { upper: None, ..image() };
+    for (stack, text, owners, expected) in [
+        (image(), "", Owners::Few, StatOverride::Containers),
+        (image(), "", Owners::Any, StatOverride::Off),
+        (directory(), "", Owners::Few, StatOverride::Off),
+        (read_only, "", Owners::Few, StatOverride::Off),
+        (image(), "xattr_permissions=0", Owners::Few, StatOverride::Off),
+    ] {
+        let options = parse(text).unwrap();
+        let behaviour = behaviour(&options, Form::Command, Privilege::None);
+        let found = record_owners(behaviour, &options, &stack, owners).stat_override;
+        assert_eq!(found, expected, "{text:?} {owners:?} {:?}", stack.lowers);
     }
 }

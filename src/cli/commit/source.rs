@@ -159,9 +159,9 @@ pub(super) fn reopen(name: &str, diff_ids: &[String], select: &Select) -> Result
         return Ok(image);
     }
     Err(Failure::trouble(format!(
-        "'{name}' is not the image any more that is mounted: its layers are others"
+        "the layers of '{name}' are not those that are mounted: it was made anew, or is one of several images there"
     ))
-    .hint(hint))
+    .hint("say which with --platform or --tag, as when it was mounted; or give it with --base IMAGE"))
 }
 
 /// The mount's layers are no image's.

@@ -194,6 +194,22 @@ fn hard_links_reach_into_layers_below() {
 }
 
 #[test]
+fn a_hard_link_may_come_before_its_target() {
+    let place = Place::new();
+    let base = tar_of([Entry::file("below", "of the base")]);
+    let top = tar_of([
+        Entry::hardlink("early", "late"),
+        Entry::file("late", "comes later"),
+        // What was there when the entry came is meant.
+        Entry::hardlink("old", "below"),
+        Entry::file("below", "of the top"),
+    ]);
+    let m = mounted(&place, [base, top]);
+    assert_eq!((m.text("early").as_str(), m.text("late").as_str()), ("comes later", "comes later"));
+    assert_eq!((m.text("old").as_str(), m.text("below").as_str()), ("of the base", "of the top"));
+}
+
+#[test]
 fn hard_links_of_links_and_special_files() {
     let place = Place::new();
     let m = one(

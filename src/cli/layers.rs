@@ -52,7 +52,10 @@ pub fn run(args: &LayersArgs) -> Result<(), Failure> {
     let rows = Row::of_image(&image, &counted(&image, &prepared)?);
     let text = match args.json {
         true => terminal::json(&rows)?,
-        false => rows::table(&rows, Timestamp::now(), terminal::width()) + &misfit(image.history_fit),
+        false => {
+            rows::table(&rows, Timestamp::now(), terminal::width())
+                + &misfit(image.history_fit, image.layers.len())
+        }
     };
     terminal::print(text.as_bytes())
 }
@@ -66,9 +69,12 @@ fn counted(image: &Image, prepared: &[PreparedLayer]) -> Result<Vec<Counted>, Fa
 }
 
 /// What is said below the table where the history does not account for the layers.
-fn misfit(fit: HistoryFit) -> String {
+fn misfit(fit: HistoryFit, layers: usize) -> String {
     match fit {
         HistoryFit::Exact => String::new(),
+        HistoryFit::Short(count) if count == layers => {
+            "\nThe image does not say by what its layers were made.\n".to_owned()
+        }
         HistoryFit::Short(1) => "\nThe image does not say by what its topmost layer was made.\n".to_owned(),
         HistoryFit::Short(count) => {
             format!("\nThe image does not say by what its {count} topmost layers were made.\n")

@@ -26,7 +26,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
     ],
     notes: &[Note {
         heading: "What is counted",
-        text: "Added: paths that the layers below do not have. Changed: paths that they have and this layer has too; a \
+        text: "Unpacked: the bytes of the layer's files. Added: paths that the layers below do not have. Changed: paths that they have and this layer has too; a \
                directory only where its owner, mode or attributes are others. Deleted: paths that they have and that are \
                gone with this layer, each in a deleted directory. An instruction without a layer (ENV, CMD) has no number.",
     }],

@@ -168,7 +168,7 @@ pub(super) fn reopen(name: &str, diff_ids: &[String], select: &Select) -> Result
 pub(super) fn no_base(path: &Path, upper: &Path) -> Failure {
     Failure::trouble(format!("the layers of the mount '{}' are not those of one image", path.display())).hint(
         format!(
-            "give an image with --base IMAGE; or commit the changes alone: lamina commit {} TARGET",
+            "give an image with --base IMAGE (one that podman holds: podman save it, and give what was saved); or commit the changes alone: lamina commit {} TARGET",
             upper.display()
         ),
     )

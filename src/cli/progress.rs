@@ -182,9 +182,10 @@ fn doing(task: Task) -> &'static str {
     }
 }
 
-fn bar(bytes: u64, label: String) -> ProgressBar {
+/// A bar as all of lamina's are.
+pub(super) fn bar(bytes: u64, label: String) -> ProgressBar {
     let style = ProgressStyle::with_template(
-        "{msg:33} [{bar:20}] {decimal_bytes:>9} of {decimal_total_bytes:>9}  {eta}",
+        "{msg:33} [{bar:20}] {decimal_bytes:>9} of {decimal_total_bytes:>9}  {eta} left",
     );
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
     ProgressBar::new(bytes).with_style(style).with_message(label)

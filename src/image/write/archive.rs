@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::blob::{NewLayer, digest_of, temporary};
+use super::blob::{NewLayer, digest_of};
 use super::documents::{self, Addition, Descriptor, OCI_LAYOUT};
 use super::layers::{self, Stored};
 use super::layout::persist;
+use super::unfinished::{clear, temporary};
 use super::{Replace, Target, WrittenImage};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
@@ -29,6 +30,7 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// Begins an archive, and clears what somebody left there who was killed.
     pub(super) fn create(file: &Path, target: Target, replace: Replace) -> Result<Self, CommitError> {
         if replace == Replace::Refuse && file.symlink_metadata().is_ok() {
             let problem = Problem::Unsupported {
@@ -39,6 +41,7 @@ impl Archive {
         }
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new(".")).to_owned();
+        clear(&directory);
         let tar = TarWriter::new(BufWriter::with_capacity(1 << 18, temporary(&directory)?));
         Ok(Archive { file: file.to_owned(), directory, target, tar, members: HashSet::new() })
     }

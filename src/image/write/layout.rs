@@ -9,9 +9,10 @@ use nix::fcntl::{Flock, FlockArg};
 use tempfile::NamedTempFile;
 
 use super::WrittenImage;
-use super::blob::{UNFINISHED, digest_of, temporary};
+use super::blob::digest_of;
 use super::documents::{self, Addition, Descriptor, OCI_LAYOUT};
 use super::layers;
+use super::unfinished::{UNFINISHED, clear, temporary};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
 use crate::image::{ImageError, Problem};
@@ -84,8 +85,8 @@ impl Layout {
         let blobs = dir.join("blobs/sha256");
         make_dir(&dir.join("blobs"), &mut made)?;
         make_dir(&blobs, &mut made)?;
-        clear(dir)?;
-        clear(&blobs)?;
+        clear(dir);
+        clear(&blobs);
         Ok(Layout { dir: dir.to_owned(), blobs, tag: tag.to_owned(), made, _lock: lock })
     }
 
@@ -251,15 +252,4 @@ fn check(dir: &Path) -> Result<(), CommitError> {
         }
         Err(error) => Err(failed("read", &path)(error)),
     }
-}
-
-/// Removes unfinished files. The lock is ours, so nobody is finishing them.
-fn clear(dir: &Path) -> Result<(), CommitError> {
-    for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
-        let entry = entry.map_err(failed("list", dir))?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
-        }
-    }
-    Ok(())
 }

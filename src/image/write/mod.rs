@@ -9,6 +9,7 @@ mod documents;
 mod layers;
 mod layout;
 mod target;
+mod unfinished;
 
 pub use blob::{NewBlob, NewLayer};
 pub use documents::{Addition, Base, BaseLayer};

@@ -371,7 +371,11 @@ fn an_archive_is_replaced_only_when_that_is_asked_for() {
     let error = files.commit(&target, Replace::Refuse).unwrap_err();
     assert!(error.hint().unwrap().contains("--force"));
     assert_eq!(fs::read(files.path("d.tar")).unwrap(), b"mine");
+    // What a commit left that was killed is cleared.
+    let left = files.path(".lamina-unfinished-x");
+    fs::write(&left, "").unwrap();
     files.commit(&target, Replace::Allow).unwrap();
+    assert!(!left.exists());
     assert!(members(&files.path("d.tar")).contains_key("manifest.json"));
 }
 

@@ -12,6 +12,7 @@ use super::WrittenImage;
 use super::blob::digest_of;
 use super::documents::{self, Addition, Descriptor, OCI_LAYOUT};
 use super::layers;
+use super::told::Told;
 use super::unfinished::{UNFINISHED, clear, temporary};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
@@ -96,13 +97,17 @@ impl Layout {
     }
 
     /// Adds the image.
-    pub(super) fn write(mut self, mut addition: Addition<'_>) -> Result<WrittenImage, CommitError> {
+    pub(super) fn write(
+        mut self,
+        mut addition: Addition<'_>,
+        told: Told<'_>,
+    ) -> Result<WrittenImage, CommitError> {
         let config = documents::config(&addition).map_err(ImageError::from)?;
         let config = self.document(&config)?;
         let mut list = Vec::new();
         for (number, layer) in addition.base.iter().flat_map(|base| &base.layers).enumerate() {
-            let found = layers::identify(addition.base.as_ref(), number, layer)?;
-            self.base_layer(&found)?;
+            let found = layers::identify(addition.base.as_ref(), number, layer, told)?;
+            self.base_layer(&found, told)?;
             list.push((found.descriptor, found.compression));
         }
         if let Some(new) = addition.layer.take() {
@@ -118,12 +123,12 @@ impl Layout {
         Ok(WrittenImage { manifest: Some(manifest.digest), config: config.digest })
     }
 
-    fn base_layer(&mut self, layer: &layers::Stored<'_>) -> Result<(), CommitError> {
+    fn base_layer(&mut self, layer: &layers::Stored<'_>, told: Told<'_>) -> Result<(), CommitError> {
         if self.has(layer.descriptor) {
             return Ok(());
         }
         let mut file = temporary(&self.blobs)?;
-        layer.copy_to(&mut file, &self.blobs)?;
+        layer.copy_to(&mut file, &self.blobs, told)?;
         self.publish(file, layer.descriptor)
     }
 

@@ -184,7 +184,7 @@ impl Overlay {
     }
 
     /// Walks down one layer from its root, where a redirect leads.
-    fn walk(&self, depth: Depth, path: &RelPath) -> Result<Walked> {
+    pub(super) fn walk(&self, depth: Depth, path: &RelPath) -> Result<Walked> {
         let mut dir = DirIn::root(self.stack.layer(depth))?;
         let mut walked = Walked { found: Found::Absent, stop: false, moved: None };
         let total = path.names().count();

@@ -23,6 +23,7 @@ mod readdir;
 mod remove;
 mod rename;
 mod stack;
+mod trace;
 mod types;
 mod xattrs;
 
@@ -33,6 +34,7 @@ use std::thread::ThreadId;
 
 pub use file::Opened;
 pub use ownership::{OVERFLOW_ID, Ownership};
+pub use trace::{Link, Outcome, Part, Reason, Said, Trace};
 pub use types::*;
 
 use crate::config::{Acl, Index, Xattrs};

@@ -5,7 +5,7 @@
 #![allow(missing_docs)]
 
 #[path = "support/images/mod.rs"]
-#[allow(dead_code, unused_imports)] // what others need of it
+#[allow(unused_imports)] // what others need of it
 mod images;
 #[path = "union/stack.rs"]
 mod stack;

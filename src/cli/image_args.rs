@@ -12,7 +12,7 @@ use crate::config::{LowerSpec, TarSpec};
 use crate::error::{Error, LayerRef};
 use crate::image::store::{Prepare, PreparedLayer, Store};
 use crate::image::{self, Image, ImageRef, LayerSource, Platform, Select};
-use crate::tarball::TarLayer;
+use crate::tarball::{Summary, TarLayer};
 
 /// Explains IMAGE.
 pub const IMAGE: &str = "\
@@ -60,12 +60,52 @@ impl SelectArgs {
     }
 }
 
+/// Where the layer store is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StoreDirArgs {
+    /// Layers are kept in DIR [default: lamina's directory in $XDG_DATA_HOME; root: /var/lib/lamina]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub store: Option<PathBuf>,
+}
+
+impl StoreDirArgs {
+    /// The store's directory.
+    pub fn dir(&self) -> Result<PathBuf, Failure> {
+        match &self.store {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(Store::default_dir()?),
+        }
+    }
+
+    /// The bytes of all files of an image, where the store knows all its layers; it is not made, nothing is read into it.
+    pub fn known_unpacked(&self, image: &Image) -> Result<Option<u64>, Failure> {
+        let known = || -> Result<Option<u64>, Failure> {
+            let store = Store::open_existing(&self.dir()?)?;
+            let summaries = store.and_then(|store| store.summaries(image));
+            Ok(summaries.map(|summaries| unpacked(&summaries)))
+        };
+        match (known(), &self.store) {
+            // Nobody has asked for this store.
+            (Err(failure), None) => {
+                log::debug!("the store is not asked: {failure:?}");
+                Ok(None)
+            }
+            (known, _) => known,
+        }
+    }
+}
+
+/// The bytes of all files of layers, each counted for itself.
+pub fn unpacked(summaries: &[Summary]) -> u64 {
+    summaries.iter().fold(0, |sum, summary| sum.saturating_add(summary.unpacked_bytes))
+}
+
 /// The layer store, and the work of filling it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct StoreArgs {
-    /// Keep layers in DIR [default: lamina's directory in $XDG_DATA_HOME; root: /var/lib/lamina]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub store: Option<PathBuf>,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: StoreDirArgs,
     /// Refuse an image whose layers unpack to more than SIZE, as 20G or 512MiB [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub max_unpacked: Option<Bytes>,
@@ -94,10 +134,7 @@ impl StoreArgs {
 
     /// The store's directory.
     pub fn dir(&self) -> Result<PathBuf, Failure> {
-        match &self.store {
-            Some(dir) => Ok(dir.clone()),
-            None => Ok(Store::default_dir()?),
-        }
+        self.place.dir()
     }
 
     /// What may be done to make layers ready.

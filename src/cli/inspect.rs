@@ -6,8 +6,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::epilogue::{Epilogue, Example};
-use super::image_args::ImageArgs;
+use super::epilogue::{Epilogue, Example, Note};
+use super::image_args::{ImageArgs, StoreDirArgs};
 use super::{Failure, human, terminal};
 use crate::image::{Image, ImageConfig};
 
@@ -24,7 +24,11 @@ pub const EPILOGUE: Epilogue = Epilogue {
             command: "lamina inspect app.tar --json | jq .entrypoint",
         },
     ],
-    notes: &[],
+    notes: &[Note {
+        heading: "The unpacked size",
+        text: "It is shown where the layer store knows all layers already: once the image was mounted, or lamina layers was \
+               run. Nothing is read for it.",
+    }],
 };
 
 /// `lamina inspect`.
@@ -36,14 +40,17 @@ pub struct InspectArgs {
     /// Print JSON: one object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    store: StoreDirArgs,
 }
 
 /// Prints what an image says of itself.
 pub fn run(args: &InspectArgs) -> Result<(), Failure> {
     let image = args.image.open()?;
+    let unpacked = args.store.known_unpacked(&image)?;
     let text = match args.json {
-        true => terminal::json(&Inspected::of(&image))?,
-        false => described(&image, Timestamp::now()),
+        true => terminal::json(&Inspected::of(&image, unpacked))?,
+        false => described(&image, unpacked, Timestamp::now()),
     };
     terminal::print(text.as_bytes())
 }
@@ -68,6 +75,7 @@ struct Inspected<'a> {
     volumes: &'a [String],
     stop_signal: Option<&'a str>,
     stored_bytes: u64,
+    unpacked_bytes: Option<u64>,
     layers: Vec<LayerFields>,
 }
 
@@ -87,7 +95,7 @@ struct LayerFields {
 }
 
 impl<'a> Inspected<'a> {
-    fn of(image: &'a Image) -> Self {
+    fn of(image: &'a Image, unpacked_bytes: Option<u64>) -> Self {
         let config = &image.config;
         Inspected {
             name: &image.name,
@@ -111,6 +119,7 @@ impl<'a> Inspected<'a> {
             volumes: &config.volumes,
             stop_signal: config.stop_signal.as_deref(),
             stored_bytes: stored(image),
+            unpacked_bytes,
             layers: (1..)
                 .zip(&image.layers)
                 .map(|(number, layer)| LayerFields {
@@ -130,7 +139,7 @@ fn stored(image: &Image) -> u64 {
 }
 
 /// For people: a line for each thing that the image says, and none for what it does not say.
-fn described(image: &Image, now: Timestamp) -> String {
+fn described(image: &Image, unpacked: Option<u64>, now: Timestamp) -> String {
     let mut fields = Fields::default();
     fields.one("image", Some(&image.name));
     fields.many("tags", &image.tags);
@@ -139,6 +148,8 @@ fn described(image: &Image, now: Timestamp) -> String {
     configured(&mut fields, &image.config, now);
     fields.one("layers", Some(&image.layers.len().to_string()));
     fields.one("stored", Some(&human::size(stored(image))));
+    let not_known = || "not known yet; lamina layers finds it out".to_owned();
+    fields.one("unpacked", Some(&unpacked.map_or_else(not_known, human::size)));
     fields.text()
 }
 

@@ -130,7 +130,7 @@ fn flat(
             false => Names::ByCount,
         };
         let union = Overlay::open_stack(&spec, &Behaviour::default())?;
-        let bar = Bar::new(args.store.quiet, total(&summaries));
+        let bar = Bar::new(args.store.quiet, image_args::unpacked(&summaries));
         let losses = unpack::flat(&union, names, staging.dir(), form, &|bytes| bar.advance(bytes))?;
         staging.publish()?;
         Ok(losses)
@@ -155,7 +155,7 @@ fn layers(
     };
     let target = staging.target();
     let write = || {
-        let bar = Bar::new(args.store.quiet, total(&summaries(prepared)?));
+        let bar = Bar::new(args.store.quiet, image_args::unpacked(&summaries(prepared)?));
         let name = Name::new(LAYERS).map_err(|_| Error::new("name", Kind::Invalid("not a name")))?;
         fs::mkdir(staging.dir(), name, 0o700).op("make directory")?;
         let dir =
@@ -188,11 +188,6 @@ fn summaries(prepared: &[PreparedLayer]) -> Result<Vec<Summary>, Error> {
         LowerSpec::Directory(_) => None,
     };
     prepared.iter().filter_map(index).collect()
-}
-
-/// Bytes of all files.
-fn total(summaries: &[Summary]) -> u64 {
-    summaries.iter().fold(0, |sum, summary| sum.saturating_add(summary.unpacked_bytes))
 }
 
 /// The layers with the names of their directories, base first; `None` where they are no tars.

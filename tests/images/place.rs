@@ -50,6 +50,13 @@ impl Outcome {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Each `Mounted` has unmounted its own by now.
+        guard::unmount_below(self.dir.path());
+    }
+}
+
 impl Place {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("li").tempdir_in(scratch()).expect("a scratch directory");

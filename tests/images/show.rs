@@ -1,5 +1,7 @@
 //! What is said of images: `lamina inspect` and `lamina layers`.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::images::{Compression, DockerStyle, Entry, ImageBuilder, Layer, architecture, docker, oci};
@@ -77,7 +79,37 @@ fn inspect_says_what_the_image_says() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is missing in\n{text}");
     }
-    assert!(!place.store().exists(), "nothing was read but documents");
+    let data = place.path("data");
+    assert!(!place.store().exists() && !data.exists(), "nothing was read but documents, and no store made");
+}
+
+#[test]
+fn inspect_says_the_unpacked_size_once_the_layers_are_known() {
+    let place = Place::new();
+    oci(&[&built()]).to_archive(&place.path("image.tar"));
+    let size = || {
+        let said = place.run("inspect", &["image.tar", "--json"]).succeeds();
+        parsed(&said.out)["unpacked_bytes"].clone()
+    };
+    assert_eq!(size(), Value::Null);
+    assert!(!place.store().exists(), "looking makes no store");
+    let said = place.run("inspect", &["image.tar"]).succeeds().out;
+    assert!(said.ends_with("\nunpacked     not known yet; lamina layers finds it out\n"), "{said}");
+    place.run("layers", &["image.tar"]).succeeds();
+    let stored = place.stored();
+    assert_eq!(size(), 18);
+    let said = place.run("inspect", &["image.tar"]).succeeds().out;
+    assert!(said.ends_with("\nunpacked     18 B\n"), "{said}");
+    assert_eq!(place.stored(), stored);
+    // Another file with the same image was not verified.
+    fs::copy(place.path("image.tar"), place.path("copy.tar")).unwrap();
+    let said = place.run("inspect", &["copy.tar", "--json"]).succeeds();
+    assert_eq!(parsed(&said.out)["unpacked_bytes"], Value::Null);
+    // A store that was named, and is none.
+    fs::create_dir(place.path("other")).unwrap();
+    fs::write(place.path("other/file"), "").unwrap();
+    outcome(place.lamina().args(["inspect", "image.tar", "--store", "other"]))
+        .refuses("no store", &["other", "is not a layer store"]);
 }
 
 #[test]

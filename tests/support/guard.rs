@@ -405,6 +405,18 @@ pub fn is_mounted(point: &Path) -> bool {
     table.lines().any(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at) == point))
 }
 
+/// Unmounts whatever is mounted below a directory, the last first. Other programs leave mounts, too: podman and buildah bind
+/// their store's directory over itself, and a directory with a mount in it cannot be removed.
+pub fn unmount_below(dir: &Path) {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+    for point in points.filter(|point| point.starts_with(dir)).collect::<Vec<_>>().into_iter().rev() {
+        if let Err(errno) = nix::mount::umount2(point, MntFlags::MNT_DETACH) {
+            super::say(&format!("{}: it stays mounted: {errno}", point.display()));
+        }
+    }
+}
+
 /// A mount that was refused.
 #[derive(Debug)]
 pub struct Refused {

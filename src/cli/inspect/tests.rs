@@ -56,20 +56,25 @@ labels      a=1
             b=2
 layers      2
 stored      1.50 MB
+unpacked    4.00 MB
 ";
-    assert_eq!(described(&image(), now), expected);
+    assert_eq!(described(&image(), Some(4_000_000), now), expected);
+    let unknown = described(&image(), None, now);
+    assert!(unknown.ends_with("\nunpacked    not known yet; lamina layers finds it out\n"), "{unknown}");
 }
 
 #[test]
 fn an_image_from_the_future_is_not_so_long_ago() {
     let now = "2020-01-01T00:00:00Z".parse().unwrap();
-    assert!(described(&image(), now).contains("\ncreated     2024-05-06 07:08:09 UTC (in the future)\n"));
+    assert!(
+        described(&image(), None, now).contains("\ncreated     2024-05-06 07:08:09 UTC (in the future)\n")
+    );
 }
 
 #[test]
 fn json_is_the_documented_one() {
     let image = image();
-    let json = serde_json::to_value(Inspected::of(&image)).unwrap();
+    let json = serde_json::to_value(Inspected::of(&image, Some(7))).unwrap();
     let digest = |byte: &str| format!("sha256:{}", byte.repeat(32));
     let expected = serde_json::json!({
         "name": "app.tar",
@@ -89,6 +94,7 @@ fn json_is_the_documented_one() {
         "volumes": [],
         "stop_signal": null,
         "stored_bytes": 1_500_500,
+        "unpacked_bytes": 7,
         "layers": [
             {"number": 1, "digest": digest("01"), "diff_id": digest("02"), "stored_bytes": 1_500_000},
             {"number": 2, "digest": digest("03"), "diff_id": digest("04"), "stored_bytes": 500},

@@ -98,7 +98,7 @@ pub fn table(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
     const HEAD: [&str; 10] = [
         "LAYER",
         "DIGEST",
-        "DIFF ID",
+        "DIFF_ID",
         "STORED",
         "UNPACKED",
         "ADDED",

@@ -1,6 +1,9 @@
 use super::*;
-use crate::config::{Behaviour, Squash, StackSpec, UpperSpec};
-use crate::source::facts::Privilege;
+use crate::config::{Behaviour, LowerSpec, Squash, StackSpec, StatOverride, TarSpec, UpperSpec};
+use crate::digest::Digest;
+use crate::fuse::PermissionChecks;
+use crate::source::facts::{Owners, Privilege};
+use crate::stamp::FileStamp;
 
 fn parse(text: &str) -> Result<Options, OptionError> {
     let mut options = Options::default();
@@ -283,5 +286,67 @@ fn the_flags_of_a_mount_are_told() {
     ] {
         let flags = mount_flags(&parse(text).unwrap(), privilege);
         assert_eq!(summary_of_flags(&flags).join(","), expected, "{text} {privilege:?}");
+    }
+}
+
+/// A layer of an image above a directory, with an upper.
+fn image() -> StackSpec {
+    let tar = TarSpec {
+        file: "image.tar".into(),
+        stamp: FileStamp { dev: 0, ino: 0, size: 0, mtime: (0, 0), ctime: (0, 0) },
+        offset: 0,
+        len: 0,
+        index: "index".into(),
+        diff_id: Digest::from_bytes([0; 32]),
+        image: "image.tar".to_owned(),
+    };
+    StackSpec { lowers: vec![LowerSpec::Tar(tar), LowerSpec::Directory("d".into())], ..directory() }
+}
+
+fn directory() -> StackSpec {
+    StackSpec {
+        lowers: vec![LowerSpec::Directory("d".into())],
+        data_only: Vec::new(),
+        upper: Some(UpperSpec { upper: "u".into(), work: "w".into() }),
+    }
+}
+
+#[test]
+fn an_image_is_open_to_the_ordinary_user_whose_mount_it_is() {
+    use Enforce::{Always, WhereUsual};
+    use Owners::{Any, Few};
+    use PermissionChecks::{Kernel, Nobody};
+    for (stack, text, privilege, owners, enforce, expected) in [
+        (image(), "", Privilege::None, Few, WhereUsual, Nobody),
+        (image(), "allow_root", Privilege::None, Few, WhereUsual, Nobody),
+        (image(), "allow_other", Privilege::None, Few, WhereUsual, Kernel),
+        (image(), "", Privilege::None, Few, Always, Kernel),
+        (directory(), "", Privilege::None, Few, WhereUsual, Kernel),
+        // In a user namespace of one's own there are no others; in one with ids for them there are.
+        (image(), "", Privilege::Namespace, Few, WhereUsual, Nobody),
+        (image(), "", Privilege::Namespace, Few, Always, Kernel),
+        (image(), "", Privilege::Namespace, Any, WhereUsual, Kernel),
+        (image(), "", Privilege::Full, Any, WhereUsual, Kernel),
+    ] {
+        let flags = mount_flags(&parse(text).unwrap(), privilege);
+        let found = permission_checks(&stack, owners, &flags, privilege, enforce);
+        assert_eq!(found, expected, "{:?} {text:?} {privilege:?} {owners:?} {enforce:?}", stack.lowers);
+    }
+}
+
+#[test]
+fn owners_that_cannot_be_set_are_recorded_over_an_image() {
+    let read_only = StackSpec { upper: None, ..image() };
+    for (stack, text, owners, expected) in [
+        (image(), "", Owners::Few, StatOverride::Containers),
+        (image(), "", Owners::Any, StatOverride::Off),
+        (directory(), "", Owners::Few, StatOverride::Off),
+        (read_only, "", Owners::Few, StatOverride::Off),
+        (image(), "xattr_permissions=0", Owners::Few, StatOverride::Off),
+    ] {
+        let options = parse(text).unwrap();
+        let behaviour = behaviour(&options, Form::Command, Privilege::None);
+        let found = record_owners(behaviour, &options, &stack, owners).stat_override;
+        assert_eq!(found, expected, "{text:?} {owners:?} {:?}", stack.lowers);
     }
 }

@@ -157,6 +157,22 @@ fn hostile_sizes_are_refused() {
 }
 
 #[test]
+fn an_archive_has_no_more_members_than_are_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    let names: Vec<String> = (0..=MOST_MEMBERS).map(|number| number.to_string()).collect();
+    let members: Vec<Raw<'_>> =
+        names.iter().map(|name| (b'0', name.as_bytes(), &b""[..], 0, &b""[..])).collect();
+    write(&path, &members[1..]);
+    assert_eq!(Archive::open(&path).unwrap().members.len(), MOST_MEMBERS);
+    write(&path, &members);
+    assert_eq!(
+        Archive::open(&path).unwrap_err().to_string(),
+        "the archive is too large: more than 100000 members, the limit is 100000 members"
+    );
+}
+
+#[test]
 fn an_archive_that_is_cut_anywhere_is_an_error_or_ends_early() {
     let dir = tempfile::tempdir().unwrap();
     let (path, cut) = (dir.path().join("x"), dir.path().join("cut"));

@@ -3,20 +3,46 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::PreparedLayer;
-use super::StoreProblem;
 use super::lock::Lease;
 use super::plan::{Have, Tar};
 use super::prepare::{Context, Job, absolute, now, open_index};
+use super::progress::Silent;
 use super::record::{self, Kept, LayerRecord, SeenRecord};
 use super::staging::write_whole;
+use super::{Prepare, PreparedLayer, Store, StoreProblem};
 use crate::config::{LowerSpec, TarSpec};
 use crate::digest::Digest;
+use crate::image::{Image, ImageLayer, LayerSource};
 use crate::stamp::FileStamp;
-use crate::tarball::Index;
+use crate::tarball::{Index, Summary};
 
 /// After so many seconds, what was written is on the disk without our doing, or nearly so: syncing it costs nothing.
 const WRITTEN_BACK: u64 = 60;
+
+/// A layer that is ready, and by which record.
+struct Known {
+    spec: TarSpec,
+    record: LayerRecord,
+    lease: Lease,
+}
+
+impl Store {
+    /// The summaries of an image's layers, base first, where all of them are known: nothing of the image is read for it, and
+    /// nothing in the store changes. `None` where [`Store::prepare`] would have work to do, and for layers that are
+    /// directories.
+    pub fn summaries(&self, image: &Image) -> Option<Vec<Summary>> {
+        let options = Prepare::default();
+        let context = Context::new(self, image, &options, &Silent);
+        let summary = |(index, layer): (usize, &ImageLayer)| match &layer.source {
+            LayerSource::Directory(_) => None,
+            LayerSource::Blob(blob) => {
+                let known = context.known(&Job { index, layer, blob })?;
+                Some(Index::open(&known.spec.index).ok()?.summary())
+            }
+        };
+        image.layers.iter().enumerate().map(summary).collect()
+    }
+}
 
 impl Context<'_> {
     /// The record of a blob that was verified, is what it was then, and is what the image promises.
@@ -61,8 +87,20 @@ impl Context<'_> {
         Have { index, tar }
     }
 
-    /// The layer, if nothing has to be done for it: its blob is known, its index and its tar are what they were.
+    /// The layer, if nothing has to be done for it: its blob is known, its index and its tar are what they were. Notes that
+    /// it was used.
     pub(super) fn ready(&self, job: &Job<'_>) -> Option<PreparedLayer> {
+        let layout = &self.store.layout;
+        let Known { spec, record, lease } = self.known(job)?;
+        let diff_id = spec.diff_id;
+        record::touch(&layout.seen(job.blob));
+        record::touch(&layout.layer_record(&diff_id));
+        self.keep(&diff_id, &record, &lease);
+        Some(PreparedLayer { lower: LowerSpec::Tar(spec), diff_id, lease: Some(Arc::new(lease)) })
+    }
+
+    /// What is known of a layer for which nothing has to be done. Only looks.
+    fn known(&self, job: &Job<'_>) -> Option<Known> {
         let layout = &self.store.layout;
         let diff_id = job.layer.diff_id;
         let seen = self.seen(job)?;
@@ -75,12 +113,9 @@ impl Context<'_> {
             true => (layout.tar(&diff_id), self.verified_tar(&diff_id)?, 0, record.unpacked),
             false => (absolute(&job.blob.path).ok()?, job.blob.stamp, job.blob.offset, job.blob.len),
         };
-        record::touch(&layout.seen(job.blob));
-        record::touch(&layout.layer_record(&diff_id));
-        self.keep(&diff_id, &record, &lease);
         let image = self.image.place.clone();
         let spec = TarSpec { file, stamp, offset, len, index, diff_id, image };
-        Some(PreparedLayer { lower: LowerSpec::Tar(spec), diff_id, lease: Some(Arc::new(lease)) })
+        Some(Known { spec, record, lease })
     }
 
     /// Syncs what was written long enough ago, so that it is known to survive. What cannot be synced is verified again

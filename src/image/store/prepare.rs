@@ -73,16 +73,7 @@ impl Store {
         options: &Prepare,
         progress: &dyn Progress,
     ) -> Result<Vec<PreparedLayer>, ImageError> {
-        let context = Context {
-            store: self,
-            image,
-            options,
-            progress,
-            budget: Budget::new(options.max_unpacked),
-            stop: AtomicBool::new(false),
-            boot: this_boot(),
-            made: Made::new(&self.layout),
-        };
+        let context = Context::new(self, image, options, progress);
         let mut ready: Vec<Option<PreparedLayer>> = Vec::new();
         let mut jobs = Vec::new();
         for (index, layer) in image.layers.iter().enumerate() {
@@ -111,6 +102,27 @@ impl Store {
         check_links(image, &layers).map_err(|error| error.of_image(&image.name))?;
         context.made.keep();
         Ok(layers)
+    }
+}
+
+impl<'a> Context<'a> {
+    /// Nothing is done yet.
+    pub(super) fn new(
+        store: &'a Store,
+        image: &'a Image,
+        options: &'a Prepare,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Context {
+            store,
+            image,
+            options,
+            progress,
+            budget: Budget::new(options.max_unpacked),
+            stop: AtomicBool::new(false),
+            boot: this_boot(),
+            made: Made::new(&store.layout),
+        }
     }
 }
 

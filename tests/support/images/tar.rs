@@ -75,6 +75,9 @@ enum Dialect {
     Gnu,
 }
 
+/// Where a sparse file has data: offsets and lengths, bytes.
+type Pieces = Vec<(u64, u64)>;
+
 /// An entry of a tar.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -88,7 +91,7 @@ pub struct Entry {
     device: (u32, u32),
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     records: Vec<(Vec<u8>, Vec<u8>)>,
-    sparse: Option<(Sparse, u64, Vec<(u64, u64)>)>,
+    sparse: Option<(Sparse, u64, Pieces)>,
     dialect: Dialect,
     declared: Option<u64>,
     checksum: bool,
@@ -319,7 +322,7 @@ impl Entry {
                 header[field].copy_from_slice(&wide);
             }
         }
-        if pax && (nanoseconds != 0 || seconds < 0 || seconds >= 1 << 33) {
+        if pax && (nanoseconds != 0 || !(0..1 << 33).contains(&seconds)) {
             records.push((b"mtime".to_vec(), decimal(seconds, nanoseconds).into_bytes()));
         }
         header[156] = kind;

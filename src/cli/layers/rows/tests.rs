@@ -42,7 +42,7 @@ fn now() -> Timestamp {
 #[test]
 fn a_table_has_a_row_for_each_instruction() {
     let expected = "\
-LAYER  DIGEST        DIFF ID       STORED   UNPACKED  ADDED  CHANGED  DELETED  AGE     INSTRUCTION
+LAYER  DIGEST        DIFF_ID       STORED   UNPACKED  ADDED  CHANGED  DELETED  AGE     INSTRUCTION
 1      0123456789ab  fedcba987654  1.50 MB  4.00 MB   120    3        0        3 days  RUN make install
 -      no layer      -             -        -         -      -        -        3 days  ENV A=b
 ";
@@ -55,7 +55,7 @@ fn on_a_narrow_terminal_each_instruction_is_a_block() {
 RUN make install
   layer     1
   digest    0123456789ab
-  diff id   fedcba987654
+  diff_id   fedcba987654
   stored    1.50 MB
   unpacked  4.00 MB
   added     120

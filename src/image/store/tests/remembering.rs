@@ -53,6 +53,29 @@ fn layers_are_unpacked_once_and_then_only_looked_up() {
 }
 
 #[test]
+fn summaries_are_of_images_for_which_nothing_has_to_be_done() {
+    let place = Place::new();
+    let tars = [tar(&[("a", 700)]), tar(&[("b", 10), ("c", 5)])];
+    let layers = [Layer::gzip(&tars[0]), Layer::plain(&tars[1])];
+    let (one, two) = (place.image("one", &layers[..1]), place.image("two", &layers));
+    let store = place.store();
+    let sizes = |image| {
+        let summaries = store.summaries(image)?;
+        Some(summaries.iter().map(|summary| summary.unpacked_bytes).collect::<Vec<_>>())
+    };
+    assert_eq!(sizes(&two), None);
+    assert!(place.files().is_empty());
+    prepare(&store, &two).0.unwrap();
+    let files = place.files();
+    assert_eq!(sizes(&two), Some(vec![700, 15]));
+    assert_eq!(sizes(&one), None, "its layer is known, but its file is another, which was not verified");
+    assert_eq!(place.files(), files);
+    fs::write(place.path("store/layers/sha256").join(format!("{}.tar", layers[0].diff_id.hex())), "")
+        .unwrap();
+    assert_eq!(sizes(&two), None);
+}
+
+#[test]
 fn nobody_else_reads_the_store() {
     let place = Place::new();
     let tar = tar(&[("secret", 10)]);

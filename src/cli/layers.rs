@@ -1,7 +1,7 @@
 //! `lamina layers`.
 
 mod facts;
-mod instruction;
+pub(super) mod instruction;
 mod rows;
 
 use jiff::Timestamp;

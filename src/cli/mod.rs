@@ -14,6 +14,7 @@ mod list;
 mod log_setup;
 mod man;
 mod mount;
+mod opened;
 pub mod options;
 mod parsing;
 mod progress;

@@ -143,8 +143,11 @@ fn live(path: &Path) -> Result<Option<MountInfo>, Failure> {
     match mounts::ask(mount) {
         State::Live(info) => Ok(Some(*info)),
         State::Foreign => Ok(None),
-        State::Dead => Err(Failure::trouble(format!("the daemon of the mount '{}' has ended", path.display()))
-            .hint("unmount it with lamina umount; its layers and its upper can be looked into by themselves")),
+        State::Dead => {
+            Err(Failure::trouble(format!("the daemon of the mount '{}' has ended", path.display())).hint(
+                "unmount it with lamina umount; its layers and its upper can be looked into by themselves",
+            ))
+        }
         State::Closed => Err(Failure::trouble(format!(
             "the mount '{}' is another user's, and closed to you",
             path.display()
@@ -218,9 +221,10 @@ fn add_mounted_image(
     add_image(&reference, images, spec, facts)?;
     let now = facts.get(before..).unwrap_or_default();
     let same = now.len() == layers.len()
-        && now.iter().zip(layers).all(|(found, mounted)| {
-            found.diff_id.map(|digest| digest.to_string()) == mounted.diff_id
-        });
+        && now
+            .iter()
+            .zip(layers)
+            .all(|(found, mounted)| found.diff_id.map(|digest| digest.to_string()) == mounted.diff_id);
     match same {
         true => Ok(()),
         false => Err(Failure::trouble(format!(

@@ -20,6 +20,8 @@ mod open;
 mod open_file;
 mod ownership;
 mod readdir;
+#[cfg(feature = "image")]
+mod reading;
 mod remove;
 mod rename;
 mod stack;
@@ -33,7 +35,13 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::ThreadId;
 
 pub use file::Opened;
+#[cfg(feature = "image")]
+pub(crate) use object::{DirIn, Object};
 pub use ownership::{OVERFLOW_ID, Ownership};
+#[cfg(feature = "image")]
+pub(crate) use reading::{InLayer, Layers};
+#[cfg(feature = "image")]
+pub(crate) use stack::AnyLayer;
 pub use trace::{Link, Outcome, Part, Reason, Said, Trace};
 pub use types::*;
 

@@ -305,7 +305,7 @@ impl Overlay {
                     question = Question::Name(name);
                 }
                 Step::Ask(Ask::AtPath { depth, path }) => {
-                    let walked = self.walk(depth, &path)?;
+                    let walked = DirIn::walk(self.stack.layer(depth), &path, self.options.redirects)?;
                     let said = self.look_at(depth, &path, Part::Asked)?;
                     asked.insert(depth, Said { found: walked.found.clone(), ..said });
                     resolver.answer_walked(walked);

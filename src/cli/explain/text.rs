@@ -38,6 +38,7 @@ pub struct Look {
 enum Precision {
     Second,
     Day,
+    Nothing,
 }
 
 /// The explanation of one path.
@@ -53,7 +54,7 @@ pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
 
 /// A line for each layer, with what fits; where that is too little, a block.
 fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
-    for precision in [Precision::Second, Precision::Day] {
+    for precision in [Precision::Second, Precision::Day, Precision::Nothing] {
         let (head, rows) = rows(opened, explained, precision);
         if look.width.is_some_and(|width| width_before_last(&head, &rows) + terminal::LEAST_CUT > width) {
             continue;
@@ -112,8 +113,8 @@ fn coloured(table: &str, explained: &Explained<'_>) -> String {
         let style = match said {
             None => Style::new(),
             Some(said) if wins(explained, said) => WINS,
-            Some(said) if said.part == Part::Asked && said.stat().is_some() => Style::new(),
-            Some(said) if said.part == Part::Asked && matches!(said.found, Found::Whiteout) => Style::new(),
+            Some(said) if said.part == Part::Counts && said.stat().is_some() => Style::new(),
+            Some(said) if said.part == Part::Counts && matches!(said.found, Found::Whiteout) => Style::new(),
             Some(_) => IS_HIDDEN,
         };
         text.push_str(&format!("{style}{line}{style:#}\n"));
@@ -134,7 +135,7 @@ fn shown_path(path: &RelPath) -> String {
 fn wins(explained: &Explained<'_>, said: &Said<'_>) -> bool {
     match explained.trace.outcome {
         Outcome::There { kind: FileKind::Directory, .. } => {
-            said.part == Part::Asked && matches!(said.found, Found::Dir(_))
+            said.part == Part::Counts && matches!(said.found, Found::Dir(_))
         }
         Outcome::There { depth, data, .. } => said.depth == depth || Some(said.depth) == data,
         Outcome::Absent(_) => false,
@@ -148,10 +149,15 @@ fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
     };
     match explained.trace.outcome {
         Outcome::There { kind: FileKind::Directory, depth, .. } => {
-            let parts = explained.trace.layers.iter().filter(|said| wins(explained, said)).count();
-            match parts {
-                0 | 1 => format!("directory of {}", layer(depth)),
-                parts => format!("directory, merged from {parts} layers; as {} has it", layer(depth)),
+            let mut parts = explained.trace.layers.iter().filter(|said| wins(explained, said));
+            let (top, others) = (parts.next().map_or(depth, |said| said.depth), parts.count());
+            let what = match others {
+                0 => format!("directory of {}", layer(top)),
+                others => format!("directory, merged from {} layers", others + 1),
+            };
+            match others == 0 && top == depth {
+                true => what,
+                false => format!("{what}; its attributes are those of {}", layer(depth)),
             }
         }
         Outcome::There { kind, depth, data } => {
@@ -204,7 +210,7 @@ fn row(
 ) -> [String; 9] {
     let none = || NONE.to_owned();
     let mark = if wins(explained, said) { "> " } else { "  " };
-    let stat = said.stat();
+    let stat = said.own_stat();
     let size = match &said.found {
         Found::Leaf(leaf) if leaf.stat.is_regular() => human::size(leaf.stat.size),
         _ => none(),
@@ -252,7 +258,7 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
     }
     match said.part {
         Part::Hidden => format!("({text})"),
-        Part::Asked => text,
+        Part::Counts => text,
     }
 }
 
@@ -262,6 +268,7 @@ fn time(seconds: i64, precision: Precision) -> Option<String> {
     let format = match precision {
         Precision::Second => "%Y-%m-%d %H:%M:%S",
         Precision::Day => "%Y-%m-%d",
+        Precision::Nothing => return None,
     };
     Some(time.strftime(format).to_string())
 }

@@ -63,7 +63,7 @@ fn explain(layers: &Layers, path: &str) -> String {
             Found::Dir(_) => "dir",
         };
         match said.part {
-            Part::Asked => what.to_owned(),
+            Part::Counts => what.to_owned(),
             Part::Hidden => format!("({what})"),
         }
     };
@@ -118,6 +118,13 @@ fn what_is_missing_says_why() {
     ] {
         assert_eq!(explain(&layers, path), expected, "{path}");
     }
+}
+
+#[test]
+fn what_is_not_merged_is_hidden() {
+    let layers = layers(&[&["a/x", "b=file"], &["a=file", "b/x"], &["a/y", "b/y"]]);
+    assert_eq!(explain(&layers, "a"), "a: Directory of 0: dir (leaf) (dir)");
+    assert_eq!(explain(&layers, "b"), "b: Regular of 0: leaf (dir) (dir)");
 }
 
 #[test]

@@ -262,6 +262,13 @@ impl Overlay {
             (None, Some(here)) => (here.path, None, here.layers),
             (None, None) => return Err(Error::new("explain", Kind::Stale)),
         };
+        // A directory above it may be deleted or hidden: of what was never in it, that is not the reason.
+        if let Some((reason @ (Reason::Deleted(_) | Reason::HiddenByOpaque(_)), cause)) = &mut absent
+            && *cause != path
+            && !layers.iter().any(is_there)
+        {
+            (*reason, *cause) = (Reason::NeverExisted, path.clone());
+        }
         let (outcome, cause) = match (absent, &resolution) {
             (Some((reason, cause)), _) => (Outcome::Absent(reason), Some(cause)),
             (None, Some(resolution)) => (there(resolution)?, None),
@@ -425,13 +432,16 @@ fn enter<'s>(
         };
         positions.push(position);
     }
-    let cut = parts.last().and_then(|last| cut_below(*last, &layers)).map(|cut| (cut, path.clone()));
+    let cut = parts
+        .last()
+        .and_then(|last| cut_below(*last, here.cut.as_ref(), &layers))
+        .map(|cut| (cut, path.clone()));
     let cut = cut.or_else(|| here.cut.clone());
     Ok(Here { path, positions, cut, layers })
 }
 
 /// What ends the search below the last part of a directory.
-fn cut_below(last: Depth, layers: &[Said<'_>]) -> Option<Cut> {
+fn cut_below(last: Depth, above: Option<&(Cut, RelPath)>, layers: &[Said<'_>]) -> Option<Cut> {
     let opaque = layers
         .iter()
         .find(|said| said.depth == last)
@@ -439,17 +449,23 @@ fn cut_below(last: Depth, layers: &[Said<'_>]) -> Option<Cut> {
     if opaque {
         return Some(Cut::Opaque(last));
     }
-    layers.iter().filter(|said| said.depth > last).find_map(|said| match &said.found {
+    // Where the search has ended above, what lower layers have here ends nothing any more.
+    let end = above.map(|(Cut::Opaque(depth) | Cut::Whiteout(depth) | Cut::Leaf(depth), _)| *depth);
+    let reached = |said: &&Said<'_>| said.depth > last && end.is_none_or(|end| said.depth <= end);
+    layers.iter().filter(reached).find_map(|said| match &said.found {
         Found::Whiteout => Some(Cut::Whiteout(said.depth)),
         Found::Leaf(_) => Some(Cut::Leaf(said.depth)),
         Found::Absent | Found::Dir(_) => None,
     })
 }
 
+fn is_there(said: &Said<'_>) -> bool {
+    matches!(said.found, Found::Leaf(_) | Found::Dir(_))
+}
+
 /// Why there is nothing at a path, given what ended the search above and what the layers have all the same; and where that
 /// reason is.
 fn reason(why: Why, cut: Option<&(Cut, RelPath)>, path: &RelPath, layers: &[Said<'_>]) -> (Reason, RelPath) {
-    let is_there = |said: &Said<'_>| matches!(said.found, Found::Leaf(_) | Found::Dir(_));
     match (why, cut) {
         (Why::Deleted(depth), _) => (Reason::Deleted(depth), path.clone()),
         (Why::NeverExisted, Some((cut, at))) if layers.iter().any(is_there) => {

@@ -107,7 +107,7 @@ fn what_is_missing_says_why() {
         ("gone", "gone: Deleted(Depth(1)): - whiteout (leaf)"),
         ("tree", "tree: Deleted(Depth(1)): - whiteout (dir)"),
         ("tree/sub/x", "tree/sub/x: Deleted(Depth(1)): - - (leaf)"),
-        ("tree/none", "tree/none: Deleted(Depth(1)): - - -"),
+        ("tree/none", "tree/none: NeverExisted: - - -"),
         ("opaque/old", "opaque/old: HiddenByOpaque(Depth(1)): - - (leaf)"),
         ("opaque/none", "opaque/none: NeverExisted: - - -"),
         ("opaque", "opaque: Directory of 1: - opaque (dir)"),
@@ -125,6 +125,12 @@ fn what_is_not_merged_is_hidden() {
     let layers = layers(&[&["a/x", "b=file"], &["a=file", "b/x"], &["a/y", "b/y"]]);
     assert_eq!(explain(&layers, "a"), "a: Directory of 0: dir (leaf) (dir)");
     assert_eq!(explain(&layers, "b"), "b: Regular of 0: leaf (dir) (dir)");
+}
+
+#[test]
+fn what_ends_the_search_first_is_the_reason() {
+    let layers = layers(&[&["d/s/"], &["d/.wh..wh..opq"], &["d/.wh.s"], &["d/s/x"]]);
+    assert_eq!(explain(&layers, "d/s/x"), "d/s/x: HiddenByOpaque(Depth(1)): - - - (leaf)");
 }
 
 #[test]

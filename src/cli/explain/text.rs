@@ -48,6 +48,14 @@ pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
         let target = terminal::shown_bytes(&link.target);
         text.push_str(&format!("  by the symlink {} -> {target}\n", shown_path(&link.at)));
     }
+    for (said, facts) in explained.trace.layers.iter().zip(&opened.layers) {
+        if let Some(problem) = &said.problem {
+            text.push_str(&format!(
+                "  what layer {} has is hidden, and cannot be told: {problem}\n",
+                facts.number
+            ));
+        }
+    }
     text.push_str(&table(opened, explained, look));
     text
 }
@@ -56,10 +64,15 @@ pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
 fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
     for precision in [Precision::Second, Precision::Day, Precision::Nothing] {
         let (head, rows) = rows(opened, explained, precision);
-        if look.width.is_some_and(|width| width_before_last(&head, &rows) + terminal::LEAST_CUT > width) {
-            continue;
-        }
-        let text = terminal::table_with_text(&head, &rows, look.width);
+        let whole = terminal::table(&head, &rows, None);
+        let fits = |width| whole.lines().all(|line| line.width() <= width);
+        let can_be_cut = |width| width_before_last(&head, &rows) + terminal::LEAST_CUT <= width;
+        let text = match look.width {
+            Some(width) if fits(width) => whole,
+            Some(width) if can_be_cut(width) => terminal::table_with_text(&head, &rows, Some(width)),
+            Some(_) => continue,
+            None => whole,
+        };
         return if look.colours { coloured(&text, explained) } else { text };
     }
     let (head, mut rows) = rows(opened, explained, Precision::Second);
@@ -238,7 +251,7 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
     let mut text = match &said.found {
         Found::Absent => match &said.problem {
             None => return NONE.to_owned(),
-            Some(error) => return format!("({})", error.kind()),
+            Some(_) => return "(unknown)".to_owned(),
         },
         Found::Dir(dir) if dir.opaque => "opaque directory".to_owned(),
         Found::Leaf(leaf) if leaf.metacopy.is_some() => "metadata only".to_owned(),

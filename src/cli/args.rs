@@ -4,7 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
-use super::{commit, completions, inspect, layers, list, man, mount, store, umount, unpack};
+use super::{commit, completions, explain, inspect, layers, list, man, mount, store, umount, unpack};
 
 /// The colours of the help.
 pub const STYLES: Styles = Styles::styled()
@@ -94,6 +94,10 @@ pub enum Command {
     ///
     /// Nothing is unpacked, and the layers are not read.
     Inspect(inspect::InspectArgs),
+    /// Say which layer a path comes from, what it hides, or why it is missing
+    ///
+    /// It is the walk that a mount would do, with what every layer has on the way. No mount is made.
+    Explain(explain::ExplainArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

@@ -1,6 +1,6 @@
 //! `lamina layers`.
 
-mod instruction;
+pub(super) mod instruction;
 mod rows;
 
 use jiff::Timestamp;

@@ -8,7 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example};
 use super::{
-    Cli, Failure, args, commit, completions, inspect, layers, list, mount, store, terminal, umount, unpack,
+    Cli, Failure, args, commit, completions, explain, inspect, layers, list, mount, store, terminal, umount,
+    unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -40,6 +41,7 @@ pub enum Page {
     Umount,
     List,
     Inspect,
+    Explain,
     Layers,
     Unpack,
     Commit,
@@ -55,6 +57,7 @@ impl Page {
             Page::Umount => "umount",
             Page::List => "list",
             Page::Inspect => "inspect",
+            Page::Explain => "explain",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -70,6 +73,7 @@ impl Page {
             Page::Umount => umount::EPILOGUE,
             Page::List => list::EPILOGUE,
             Page::Inspect => inspect::EPILOGUE,
+            Page::Explain => explain::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,

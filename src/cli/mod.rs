@@ -5,6 +5,7 @@ mod commit;
 mod compat;
 mod completions;
 mod epilogue;
+mod explain;
 mod failure;
 mod human;
 mod image_args;
@@ -14,6 +15,7 @@ mod list;
 mod log_setup;
 mod man;
 mod mount;
+mod opened;
 pub mod options;
 mod parsing;
 mod progress;
@@ -75,6 +77,7 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),
         Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
         Command::Inspect(inspect) => cli.log.init().and_then(|()| inspect::run(inspect)),
+        Command::Explain(explain) => cli.log.init().and_then(|()| explain::run(explain)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

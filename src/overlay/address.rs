@@ -16,7 +16,7 @@ use crate::resolve::Depth;
 use crate::sys::fs::{self, At};
 
 /// An object's address, held open.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Held {
     /// By one name in a directory.
     InDir(Arc<OwnedFd>, NameBuf),

@@ -25,6 +25,8 @@ mod reading;
 mod remove;
 mod rename;
 mod stack;
+mod supplied;
+mod trace;
 mod types;
 mod xattrs;
 
@@ -41,6 +43,8 @@ pub use ownership::{OVERFLOW_ID, Ownership};
 pub(crate) use reading::{InLayer, Layers};
 #[cfg(feature = "image")]
 pub(crate) use stack::AnyLayer;
+pub use supplied::Supplied;
+pub use trace::{Link, Outcome, Part, Reason, Said, Trace};
 pub use types::*;
 
 use crate::config::{Acl, Index, Xattrs};

@@ -18,7 +18,7 @@ use crate::sys::{SysResult, file, handle, xattr};
 use crate::tarball::TarLayer;
 
 /// An object of a layer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Object<'s> {
     /// In a directory.
     Held(Held, &'s Layer),
@@ -98,7 +98,7 @@ impl<'s> Object<'s> {
 }
 
 /// A directory in one layer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum DirIn<'s> {
     /// By its descriptor.
     Fd(Arc<OwnedFd>, &'s Layer),
@@ -164,6 +164,17 @@ impl<'s> DirIn<'s> {
             (DirIn::Entry(_, layer), None) => {
                 Err(Error::new("open directory", Kind::Stale).at(name.as_bytes()).in_layer(layer.id))
             }
+        }
+    }
+
+    /// An object in it, of which the layer has said what it is.
+    pub(super) fn object(&self, name: Name<'_>, entry: Option<EntryId>) -> Option<Object<'s>> {
+        match (self, entry) {
+            (DirIn::Fd(fd, layer), _) => {
+                Some(Object::Held(Held::InDir(Arc::clone(fd), name.to_owned()), layer))
+            }
+            (DirIn::Entry(_, layer), Some(entry)) => Some(Object::Entry(entry, layer)),
+            (DirIn::Entry(..), None) => None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::LowerSpec;
 use crate::image::store::{Lease, Prepare, Progress, Store};
-use crate::image::{self, ImageError, ImageRef, LayerSource, Select};
+use crate::image::{self, Image, ImageError, ImageRef, LayerSource, Select};
 
 /// Is there an image, or is it a path at which there is none?
 ///
@@ -21,6 +21,15 @@ pub fn is_image(reference: &ImageRef) -> Result<bool, ImageError> {
         ImageRef::Path(path) => Ok(image::detect(path)?.is_some()),
         _ => Ok(true),
     }
+}
+
+/// An image whose layers are ready.
+#[derive(Debug)]
+pub struct OpenImage {
+    /// What it says of itself.
+    pub image: Image,
+    /// Its layers, **top first**.
+    pub lowers: Vec<LowerSpec>,
 }
 
 /// How images are opened, and what was opened so far.
@@ -48,6 +57,14 @@ impl<'a> Images<'a> {
     /// # Errors
     /// Everything that can be wrong with an image, its layers and the store.
     pub fn layers(&mut self, reference: &ImageRef) -> Result<Option<Vec<LowerSpec>>, ImageError> {
+        Ok(self.open(reference)?.map(|opened| opened.lowers))
+    }
+
+    /// An image with its layers; `None` for a path at which there is none.
+    ///
+    /// # Errors
+    /// As [`Images::layers`].
+    pub fn open(&mut self, reference: &ImageRef) -> Result<Option<OpenImage>, ImageError> {
         if !is_image(reference)? {
             return Ok(None);
         }
@@ -58,7 +75,7 @@ impl<'a> Images<'a> {
             LayerSource::Blob(_) => None,
         });
         if let Some(lowers) = directories.collect() {
-            return Ok(Some(lowers));
+            return Ok(Some(OpenImage { image, lowers }));
         }
         let prepared = Store::open(&self.store)?.prepare(&image, &self.prepare, self.progress)?;
         let mut lowers = Vec::with_capacity(prepared.len());
@@ -66,7 +83,7 @@ impl<'a> Images<'a> {
             lowers.push(layer.lower);
             self.leases.extend(layer.lease);
         }
-        Ok(Some(lowers))
+        Ok(Some(OpenImage { image, lowers }))
     }
 
     /// What keeps the layers in the store, to be held as long as they are used.

@@ -1,0 +1,236 @@
+//! A SOURCE to look into: its stack, opened read-only without a mount, and what is known of each layer.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Failure;
+use super::image_args::{SelectArgs, StoreArgs};
+use super::layers::instruction;
+use crate::config::{Behaviour, LowerSpec, StackSpec, StatOverride, UpperSpec, Whiteouts};
+use crate::control::mounts::{self, State};
+use crate::control::{LayerInfo, MountInfo, table};
+use crate::digest::Digest;
+use crate::image::store::Lease;
+use crate::image::{Image, ImageRef};
+use crate::overlay::Overlay;
+use crate::source::Source;
+use crate::source::images::Images;
+
+/// What is known of a layer besides its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerFacts {
+    /// Its number: 1 is the base; the upper has the one above the topmost lower.
+    pub number: usize,
+    /// Is it the upper of a mount?
+    pub role: Role,
+    /// Its directory, or the file with its tar.
+    pub path: PathBuf,
+    /// The digest of its blob, in an image.
+    pub digest: Option<Digest>,
+    /// The digest of its tar, in an image.
+    pub diff_id: Option<Digest>,
+    /// The instruction that made it, cleaned of what builders add.
+    pub instruction: Option<String>,
+}
+
+/// What a layer is in its stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Role {
+    Upper,
+    Lower,
+}
+
+impl LayerFacts {
+    /// What people know it by: the instruction, or where it is.
+    pub fn made_by(&self) -> String {
+        match (&self.instruction, self.role) {
+            (Some(instruction), _) => instruction.clone(),
+            (None, Role::Upper) => "the upper".to_owned(),
+            (None, Role::Lower) => super::terminal::shown(&self.path),
+        }
+    }
+}
+
+/// A stack, open.
+pub struct Opened {
+    /// The union.
+    pub overlay: Overlay,
+    /// What is known of each ordinary layer, top first: as the union counts its depths.
+    pub layers: Vec<LayerFacts>,
+    _leases: Vec<Arc<Lease>>,
+}
+
+/// Opens a SOURCE. A mount point of a live mount is its whole stack, the upper too.
+pub fn open(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Opened, Failure> {
+    let progress = store.progress();
+    let mut images = Images::new(select.select(), store.dir()?, store.options(), &progress);
+    let mut behaviour = Behaviour { read_only: true, ..Behaviour::default() };
+    let mut spec = StackSpec { lowers: Vec::new(), data_only: Vec::new(), upper: None };
+    let mut facts = Vec::new();
+    match Source::parse(word)? {
+        Source::Overlay(list) => {
+            facts.extend(list.lowers.iter().map(|path| plain(path, Role::Lower)));
+            spec.lowers = list.lowers.into_iter().map(LowerSpec::from).collect();
+            spec.data_only = list.data_only;
+        }
+        Source::Image(reference) => add_image(&reference, &mut images, &mut spec, &mut facts).map(drop)?,
+        Source::Path(path) => match live(&path)? {
+            Some(info) => add_mount(&path, &info, &mut images, &mut spec, &mut facts, &mut behaviour)?,
+            None if add_image(&ImageRef::Path(path.clone()), &mut images, &mut spec, &mut facts)? => {}
+            None => {
+                facts.push(plain(&path, Role::Lower));
+                spec.lowers.push(path.into());
+            }
+        },
+    }
+    if spec.lowers.is_empty() {
+        return Err(Failure::trouble(format!("source '{}' has no layers", word.display())));
+    }
+    let count = facts.len();
+    for (index, layer) in facts.iter_mut().enumerate() {
+        layer.number = count - index;
+    }
+    let overlay = Overlay::open_stack(&spec, &behaviour)?;
+    Ok(Opened { overlay, layers: facts, _leases: images.into_leases() })
+}
+
+/// A directory. Its number is given once all layers are known.
+fn plain(path: &Path, role: Role) -> LayerFacts {
+    LayerFacts { number: 0, role, path: path.to_owned(), digest: None, diff_id: None, instruction: None }
+}
+
+/// Adds an image's layers, top first; `false` where there is no image.
+fn add_image(
+    reference: &ImageRef,
+    images: &mut Images<'_>,
+    spec: &mut StackSpec,
+    facts: &mut Vec<LayerFacts>,
+) -> Result<bool, Failure> {
+    let Some(opened) = images.open(reference)? else { return Ok(false) };
+    for (index, lower) in opened.lowers.into_iter().enumerate() {
+        let number = opened.image.layers.len().saturating_sub(index + 1);
+        facts.push(of_image(&opened.image, number, lower.path()));
+        spec.lowers.push(lower);
+    }
+    Ok(true)
+}
+
+/// What an image says of its layer number `index`, from 0 at the base.
+fn of_image(image: &Image, index: usize, path: &Path) -> LayerFacts {
+    let layer = image.layers.get(index);
+    let step = image.history.iter().find(|step| step.layer == Some(index));
+    LayerFacts {
+        number: 0,
+        role: Role::Lower,
+        path: path.to_owned(),
+        digest: layer.and_then(|layer| layer.digest),
+        diff_id: layer.map(|layer| layer.diff_id),
+        instruction: step.and_then(|step| step.created_by.as_deref()).map(instruction::cleaned),
+    }
+}
+
+/// What a mount says of itself, if there is one of ours at the path.
+fn live(path: &Path) -> Result<Option<MountInfo>, Failure> {
+    let Ok(real) = fs::canonicalize(path) else { return Ok(None) };
+    let mounts = table::read()
+        .map_err(|error| Failure::trouble(format!("the table of mounts cannot be read: {error}")))?;
+    let Some(mount) = table::at(&mounts, &real).filter(|mount| mounts::is_fuse(&mount.fs_type)) else {
+        return Ok(None);
+    };
+    match mounts::ask(mount) {
+        State::Live(info) => Ok(Some(*info)),
+        State::Foreign => Ok(None),
+        State::Dead => {
+            Err(Failure::trouble(format!("the daemon of the mount '{}' has ended", path.display())).hint(
+                "unmount it with lamina umount; its layers and its upper can be looked into by themselves",
+            ))
+        }
+        State::Closed => Err(Failure::trouble(format!(
+            "the mount '{}' is another user's, and closed to you",
+            path.display()
+        ))),
+        State::Silent(problem) => Err(Failure::trouble(format!(
+            "the mount '{}' does not say what it is: {problem}",
+            path.display()
+        ))),
+    }
+}
+
+/// Adds the stack of a live mount. Layers of an image are found again by the image's name.
+fn add_mount(
+    path: &Path,
+    info: &MountInfo,
+    images: &mut Images<'_>,
+    spec: &mut StackSpec,
+    facts: &mut Vec<LayerFacts>,
+    behaviour: &mut Behaviour,
+) -> Result<(), Failure> {
+    if info.layers_left_out > 0 {
+        return Err(Failure::trouble(format!(
+            "the mount '{}' has too many layers to tell them",
+            path.display()
+        ))
+        .hint("name its layers instead: overlay:TOP:...:BASE"));
+    }
+    let has = |option: &str| info.options.iter().any(|there| there == option);
+    if has("whiteouts=kernel") {
+        behaviour.whiteouts = Whiteouts::Kernel;
+    }
+    behaviour.stat_override = match (has("xattr_permissions=1"), has("xattr_permissions=2")) {
+        (true, _) => StatOverride::Privileged,
+        (_, true) => StatOverride::Containers,
+        _ => StatOverride::Off,
+    };
+    if let (Some(upper), Some(work)) = (&info.upper, &info.work) {
+        let upper = UpperSpec { upper: upper.into(), work: work.into() };
+        facts.push(plain(&upper.upper, Role::Upper));
+        spec.upper = Some(upper);
+    }
+    let mut rest = info.layers.as_slice();
+    while let Some(first) = rest.first() {
+        let Some(name) = &first.image else {
+            let path = PathBuf::from(&first.path);
+            facts.push(plain(&path, Role::Lower));
+            spec.lowers.push(path.into());
+            rest = rest.get(1..).unwrap_or_default();
+            continue;
+        };
+        let count = rest.iter().take_while(|layer| layer.image.as_ref() == Some(name)).count();
+        let (of_it, after) = rest.split_at(count);
+        add_mounted_image(path, name, of_it, images, spec, facts)?;
+        rest = after;
+    }
+    spec.data_only = info.data_layers.iter().map(|layer| PathBuf::from(&layer.path)).collect();
+    Ok(())
+}
+
+fn add_mounted_image(
+    path: &Path,
+    name: &str,
+    layers: &[LayerInfo],
+    images: &mut Images<'_>,
+    spec: &mut StackSpec,
+    facts: &mut Vec<LayerFacts>,
+) -> Result<(), Failure> {
+    let reference = ImageRef::parse(OsStr::new(name))
+        .map_err(|error| Failure::trouble(error.to_string()).hint(error.hint()))?;
+    let before = facts.len();
+    add_image(&reference, images, spec, facts)?;
+    let now = facts.get(before..).unwrap_or_default();
+    let same = now.len() == layers.len()
+        && now
+            .iter()
+            .zip(layers)
+            .all(|(found, mounted)| found.diff_id.map(|digest| digest.to_string()) == mounted.diff_id);
+    match same {
+        true => Ok(()),
+        false => Err(Failure::trouble(format!(
+            "'{name}' is not the image any more that is mounted at '{}': its layers are others",
+            path.display()
+        ))
+        .hint("if it holds several images, say which with --tag or --platform")),
+    }
+}

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use self::source::{Under, Upper};
 use super::epilogue::{Epilogue, Example, Note};
-use super::image_args::StoreArgs;
+use super::image_args::{StoreArgs, StoreDirArgs};
 use super::{Failure, human, terminal};
 use crate::config::LowerSpec;
 use crate::image::commit::{CommitError, Committed, Request, commit};
@@ -132,7 +132,7 @@ pub fn run(args: &CommitArgs) -> Result<(), Failure> {
     };
     let base = match base {
         Some(image) => {
-            let prepared = args.store.prepare(&image)?;
+            let prepared = store(&args.store, &source).prepare(&image)?;
             Some((image, prepared))
         }
         None => None,
@@ -180,6 +180,12 @@ impl From<CommitError> for Failure {
 
 fn failure(error: &CommitError) -> Failure {
     Failure { hint: error.hint(), ..Failure::trouble(error.to_string()) }
+}
+
+/// The mount's store has what the base's layers need, and another would have to be filled first.
+fn store(given: &StoreArgs, source: &Upper) -> StoreArgs {
+    let store = given.place.store.clone().or_else(|| source.store.clone());
+    StoreArgs { place: StoreDirArgs { store }, ..given.clone() }
 }
 
 fn select(args: &CommitArgs) -> Select {

@@ -10,6 +10,7 @@ use crate::config::{StatOverride, Whiteouts};
 use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
 use crate::error::describe;
+use crate::image::store::Store;
 use crate::image::{self, Image, ImageRef, Select};
 use crate::marker::override_xattrs_read;
 use crate::path::Name;
@@ -27,6 +28,8 @@ pub(super) struct Upper {
     pub stat_override: StatOverride,
     /// What it lies over.
     pub under: Under,
+    /// The store that the layers below are served from, if one of them lies in one.
+    pub store: Option<PathBuf>,
 }
 
 /// What an upper lies over.
@@ -83,6 +86,7 @@ pub(super) fn find(path: &Path) -> Result<Upper, Failure> {
             whiteouts: Whiteouts::Auto,
             stat_override: recorded(&whole).map_err(|error| cannot(&error))?,
             under: Under::Unknown,
+            store: None,
             upper: whole,
         }),
         _ => Err(Failure::trouble(format!("source '{shown}' is not a directory"))
@@ -130,6 +134,7 @@ fn of_mount(path: &Path, info: &MountInfo) -> Result<Upper, Failure> {
             _ => StatOverride::Off,
         },
         under: under(info),
+        store: info.layers.iter().find_map(|layer| Store::around(&PathBuf::from(&layer.path))),
     })
 }
 
@@ -219,8 +224,19 @@ mod tests {
                 whiteouts: Whiteouts::Kernel,
                 stat_override: StatOverride::Containers,
                 under: Under::Layers,
+                store: None,
             }
         );
+        // A layer that lies in a store says which.
+        let dir = tempfile::tempdir().unwrap();
+        Store::open(dir.path()).unwrap();
+        let mut stored = info(&[(None, None), (None, None)]);
+        for (tar, store) in
+            [("layers/sha256/x.tar", Some(dir.path())), ("x.tar", None), ("x/layers/sha256/x.tar", None)]
+        {
+            stored.layers[1].path = dir.path().join(tar).as_path().into();
+            assert_eq!(of_mount(Path::new("/m"), &stored).unwrap().store.as_deref(), store, "{tar}");
+        }
         let read_only = MountInfo { upper: None, ..info(&[]) };
         assert!(of_mount(Path::new("/m"), &read_only).unwrap_err().message.contains("has no upper"));
     }

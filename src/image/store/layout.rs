@@ -33,6 +33,12 @@ const SEEN: &str = "seen";
 const TMP: &str = "tmp";
 const LOCKS: &str = "locks";
 
+/// The directory of the store that a layer's tar lies in, by where it lies; there need not be a store.
+pub fn around(tar: &Path) -> Option<&Path> {
+    let layers = tar.parent().filter(|layers| layers.ends_with(LAYERS))?;
+    layers.ancestors().nth(Path::new(LAYERS).components().count())
+}
+
 /// The directory of a store, and the paths in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {

@@ -127,6 +127,12 @@ impl Store {
         Ok(Store { layout })
     }
 
+    /// The directory of the store that a layer's tar lies in; `None` where it lies elsewhere, or the store is not ours to use.
+    pub fn around(tar: &Path) -> Option<PathBuf> {
+        let dir = layout::around(tar)?;
+        matches!(Store::open_existing(dir), Ok(Some(_))).then(|| dir.to_owned())
+    }
+
     /// Opens a store that exists; `None` where there is none.
     pub fn open_existing(dir: &Path) -> Result<Option<Store>, ImageError> {
         Ok(Layout::open(dir)?.map(|layout| Store { layout }))

@@ -1,5 +1,8 @@
 //! Numbers as people read them: sizes and ages.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// Bytes in units of a thousand, with three digits: `999 B`, `1.23 kB`, `12.3 MB`, `508 MB`.
 ///
 /// Units of a thousand, because that is what `docker images`, `podman images` and `skopeo` show for the same images.
@@ -42,6 +45,12 @@ pub fn age(seconds: i64) -> String {
         _ => (seconds / (365 * DAY), "year"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A time in UTC, to the second; `None` beyond the year 9999, where no calendar helps.
+pub fn time(seconds: i64) -> Option<String> {
+    let time = Timestamp::from_second(seconds).ok()?.to_zoned(TimeZone::UTC);
+    Some(time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::lookup::directory;
 use super::node::{Body, LowerFile, Source};
 use super::object::DirIn;
 use super::types::NodeId;
-use crate::error::{Error, ErrorContext, Kind, Result};
+use crate::error::{Error, ErrorContext, Kind, LayerRef, Result};
 use crate::path::NameBuf;
 use crate::resolve::Depth;
 
@@ -31,6 +31,34 @@ impl Overlay {
                 }
             },
         }
+    }
+
+    /// Is a node supplied by the upper, be that writable or not?
+    ///
+    /// # Errors
+    /// As [`Overlay::layer_of`].
+    pub fn is_of_upper(&self, node: NodeId) -> Result<bool> {
+        let depth = self.layer_of(node)?;
+        Ok(self.stack.layer(depth).id() == LayerRef::Upper)
+    }
+
+    /// The names that a directory lists, sorted by bytes. One with a corrupt marker is among them; looking it up is what fails.
+    ///
+    /// # Errors
+    /// The node is no directory; failing system calls.
+    pub fn names(&self, node: NodeId) -> Result<Vec<NameBuf>> {
+        let node = self.node(node)?;
+        let dir = directory(&node)?;
+        let mut state = dir.lock();
+        self.load_names(&node, dir, &mut state)?;
+        let mut cookie = 0;
+        let mut sorted = Vec::new();
+        while let Some((next, name)) = state.names.as_ref().and_then(|names| names.after(cookie)) {
+            sorted.push(name);
+            cookie = next;
+        }
+        sorted.sort_unstable();
+        Ok(sorted)
     }
 
     /// The names in a directory that are deleted, each with the topmost layer that deletes it; sorted. A name that a layer

@@ -4,9 +4,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
 use super::json::entry_name;
 use super::{Detail, Explained};
 use crate::cli::opened::{LayerFacts, Opened};
@@ -51,10 +48,7 @@ fn wins(explained: &Explained<'_>, said: &Said<'_>) -> bool {
 }
 
 fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
-    let layer = |depth: Depth| match opened.layers.get(usize::from(depth.0)) {
-        Some(facts) => format!("layer {} ({})", facts.number, facts.made_by()),
-        None => format!("the layer at depth {}", depth.0),
-    };
+    let layer = |depth: Depth| layer(opened, depth);
     match explained.trace.outcome {
         Outcome::There { kind: FileKind::Directory, depth, .. } => {
             let parts = explained.trace.layers.iter().filter(|said| wins(explained, said)).count();
@@ -71,14 +65,28 @@ fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
             };
             format!("{} of {}{data}", kind_text(kind), layer(depth))
         }
-        Outcome::Absent(Reason::NeverExisted) => "does not exist: no layer has it".to_owned(),
-        Outcome::Absent(Reason::Deleted(depth)) => format!("does not exist: deleted in {}", layer(depth)),
-        Outcome::Absent(Reason::HiddenByOpaque(depth)) => {
-            format!("does not exist: hidden by an opaque directory of {}", layer(depth))
+        Outcome::Absent(reason) => absent(opened, reason),
+    }
+}
+
+/// Why there is nothing: what follows the path in a sentence.
+pub fn absent(opened: &Opened, reason: Reason) -> String {
+    match reason {
+        Reason::NeverExisted => "does not exist: no layer has it".to_owned(),
+        Reason::Deleted(depth) => format!("does not exist: deleted in {}", layer(opened, depth)),
+        Reason::HiddenByOpaque(depth) => {
+            format!("does not exist: hidden by an opaque directory of {}", layer(opened, depth))
         }
-        Outcome::Absent(Reason::ParentNotADirectory(depth)) => {
-            format!("does not exist: what should be its directory is none since {}", layer(depth))
+        Reason::ParentNotADirectory(depth) => {
+            format!("does not exist: what should be its directory is none since {}", layer(opened, depth))
         }
+    }
+}
+
+fn layer(opened: &Opened, depth: Depth) -> String {
+    match opened.layers.get(usize::from(depth.0)) {
+        Some(facts) => format!("layer {} ({})", facts.number, facts.made_by()),
+        None => format!("the layer at depth {}", depth.0),
     }
 }
 
@@ -108,7 +116,7 @@ fn row(said: &Said<'_>, detail: &Detail, facts: &LayerFacts, wins: bool) -> Vec<
         size,
         stat.map_or_else(none, |stat| format!("{:04o}", stat.mode & 0o7777)),
         stat.map_or_else(none, |stat| format!("{}:{}", stat.uid, stat.gid)),
-        stat.and_then(|stat| time(stat.mtime.0)).unwrap_or_else(none),
+        stat.and_then(|stat| human::time(stat.mtime.0)).unwrap_or_else(none),
         differs(detail),
         facts.made_by(),
     ]
@@ -141,10 +149,4 @@ fn differs(detail: &Detail) -> String {
     let words: Vec<String> =
         content.into_iter().chain(detail.differs.iter().map(|&word| word.to_owned())).collect();
     if words.is_empty() { "-".to_owned() } else { words.join(" ") }
-}
-
-/// In UTC, to the second.
-fn time(seconds: i64) -> Option<String> {
-    let time = Timestamp::from_second(seconds).ok()?.to_zoned(TimeZone::UTC);
-    Some(time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

@@ -16,8 +16,9 @@ pub const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const LONG_ABOUT: &str = "\
-Mount a stack of directories as one tree: read-only layers, and a writable directory on top of them that takes all \
-changes. It behaves like the kernel's overlayfs, in user space and without root.";
+Mount container images, and stacks of directories, as one tree: read-only layers, and a writable directory on top of them that \
+takes all changes. Images are verified, and not unpacked. It behaves like the kernel's overlayfs, in user space and without \
+root.";
 
 /// The exit codes, for every man page and the program's help.
 pub const EXIT_STATUS: Note =
@@ -26,9 +27,16 @@ pub const EXIT_STATUS: Note =
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
     examples: &[
-        Example { what: "three layers, app on top, read-only", command: "lamina mount app python base /mnt" },
         Example {
-            what: "the same of two, and changes are kept in ./changes",
+            what: "look at an image: what docker save, podman save or skopeo copy has made",
+            command: "lamina mount app.tar /mnt",
+        },
+        Example {
+            what: "change it, and make a new image of it",
+            command: "lamina mount app.tar /mnt --upper changes; lamina commit /mnt oci:images:new",
+        },
+        Example {
+            what: "directories as layers, app on top; changes are kept in ./changes",
             command: "lamina mount app base /mnt --upper changes",
         },
         Example {
@@ -51,7 +59,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
     bin_name = "lamina", // also where a link of another name is called
     version,
     long_version = super::VERSION_TEXT,
-    about = "Mount a stack of directories as one tree, without root",
+    about = "Mount container images and stacks of directories as one tree, without root",
     long_about = LONG_ABOUT,
     after_help = EPILOGUE.help(),
     styles = STYLES,

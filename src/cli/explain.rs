@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::layer::Found;
 use crate::overlay::{Said, Trace};
+use text::Look;
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -36,9 +37,11 @@ pub const EPILOGUE: Epilogue = Epilogue {
     notes: &[Note {
         heading: "What is shown",
         text: "A line for each layer, the top first: what it has at the path, marked with > where it counts, and in brackets where \
-               it is hidden. Symlinks on the way are followed and named; one at the end is not, unless a slash follows. \
+               it is hidden. DIFFERS says what is otherwise than in the next one above. Where contents differ, CONTENT has their \
+               digests (sha256, 12 digits). Sizes, modes and owners are those in the layer. \
+               Symlinks on the way are followed and named; one at the end is not, unless a slash follows. \
                What is missing never existed, was deleted, is hidden by an opaque directory, or lies below something that is no \
-               directory. The digest of the content (sha256, 12 digits) is shown where layers differ in it.",
+               directory.",
     }],
 };
 
@@ -73,13 +76,19 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let explained = args
         .paths
         .iter()
-        .map(|path| Explained::of(&opened, path.as_bytes()))
-        .collect::<Result<Vec<_>, Error>>()?;
+        .map(|path| {
+            let explained = Explained::of(&opened, path.as_bytes());
+            explained.map_err(|error| {
+                let path = terminal::shown_bytes(path.as_bytes());
+                Failure::trouble(format!("'{path}' cannot be explained: {error}"))
+            })
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
     let text = match args.json {
         true => terminal::json(&explained.iter().map(|one| json::of(&opened, one)).collect::<Vec<_>>())?,
         false => {
-            let texts: Vec<String> =
-                explained.iter().map(|one| text::of(&opened, one, terminal::width())).collect();
+            let look = Look { width: terminal::width(), colours: terminal::colours() };
+            let texts: Vec<String> = explained.iter().map(|one| text::of(&opened, one, look)).collect();
             texts.join("\n")
         }
     };
@@ -97,12 +106,22 @@ struct Explained<'s> {
 
 /// What a layer has besides its attributes.
 struct Detail {
-    /// The digest of a regular file's content, where more than one layer has one.
-    content: Option<Digest>,
+    /// What a regular file has in it, where layers differ in that.
+    content: Content,
     /// Where a symlink leads.
     target: Option<Vec<u8>>,
     /// What a hidden object has otherwise than the one above that hides it.
     differs: Vec<&'static str>,
+}
+
+/// What a regular file has in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// There is no file, or nothing to tell it from.
+    Untold,
+    Is(Digest),
+    /// The layer does not let it be read: to who is not root, files of others may be closed.
+    Unreadable,
 }
 
 impl<'s> Explained<'s> {
@@ -111,19 +130,32 @@ impl<'s> Explained<'s> {
         let files = trace.layers.iter().filter(|said| is_file(said)).count();
         let mut details = Vec::with_capacity(trace.layers.len());
         for said in &trace.layers {
-            let content = if files > 1 && is_file(said) { Some(digest(said)?) } else { None };
+            let content = if files > 1 && is_file(said) { content(said) } else { Content::Untold };
             details.push(Detail { content, target: said.target()?, differs: Vec::new() });
         }
+        let mut told = details.iter().map(|detail| detail.content).filter(|one| *one != Content::Untold);
+        if told.next().is_some_and(|first| matches!(first, Content::Is(_)) && told.all(|one| one == first)) {
+            details.iter_mut().for_each(|detail| detail.content = Content::Untold);
+        }
         let mut above: Option<usize> = None;
+        let mut content_above = Content::Untold;
         for index in 0..trace.layers.len() {
             let Some(said) = trace.layers.get(index).filter(|said| said.stat().is_some()) else { continue };
-            let differs = match above.and_then(|above| trace.layers.get(above).zip(details.get(above))) {
-                Some((other, detail)) => {
-                    let own = details.get(index);
-                    differences((said, own), (other, detail))?
-                }
+            let mut differs = match above.and_then(|above| trace.layers.get(above).zip(details.get(above))) {
+                Some((other, detail)) => differences((said, details.get(index)), (other, detail)),
                 None => Vec::new(),
             };
+            // A copy of the metadata only has the content of the one below.
+            let own = details.get(index).map_or(Content::Untold, |detail| detail.content);
+            if let (Content::Is(above), Content::Is(own)) = (content_above, own)
+                && above != own
+                && !differs.contains(&"type")
+            {
+                differs.insert(0, "content");
+            }
+            if own != Content::Untold {
+                content_above = own;
+            }
             if let Some(detail) = details.get_mut(index) {
                 detail.differs = differs;
             }
@@ -137,29 +169,34 @@ fn is_file(said: &Said<'_>) -> bool {
     matches!(&said.found, Found::Leaf(leaf) if leaf.stat.is_regular() && leaf.metacopy.is_none())
 }
 
-fn digest(said: &Said<'_>) -> Result<Digest, Error> {
+fn content(said: &Said<'_>) -> Content {
     let mut hasher = Sha256::new();
-    said.read(|piece| hasher.update(piece))?;
-    Ok(Digest::from_bytes(hasher.finalize().into()))
+    match said.read(|piece| hasher.update(piece)) {
+        Ok(()) => Content::Is(Digest::from_bytes(hasher.finalize().into())),
+        Err(error) => {
+            log::debug!("{error}");
+            Content::Unreadable
+        }
+    }
 }
 
-/// What an object has otherwise than the next one above it.
+/// What an object has otherwise than the next one above it, but for a file's content. What cannot be read is not compared.
 fn differences(
     (below, own): (&Said<'_>, Option<&Detail>),
     (above, detail): (&Said<'_>, &Detail),
-) -> Result<Vec<&'static str>, Error> {
-    let (Some(lower), Some(upper)) = (below.stat(), above.stat()) else { return Ok(Vec::new()) };
+) -> Vec<&'static str> {
+    let (Some(lower), Some(upper)) = (below.stat(), above.stat()) else { return Vec::new() };
     let is_type = |mode: u32| mode & libc::S_IFMT;
     if is_type(lower.mode) != is_type(upper.mode) {
-        return Ok(vec!["type"]);
+        return vec!["type"];
     }
-    let own = own.map(|own| (own.content, &own.target));
+    let xattrs = || matches!((below.xattrs(), above.xattrs()), (Ok(below), Ok(above)) if below != above);
     let others = [
-        ("content", own != Some((detail.content, &detail.target))),
+        ("target", own.is_some_and(|own| own.target != detail.target)),
         ("mode", lower.mode != upper.mode),
         ("owner", (lower.uid, lower.gid) != (upper.uid, upper.gid)),
         ("device", (lower.rdev_major, lower.rdev_minor) != (upper.rdev_major, upper.rdev_minor)),
-        ("xattrs", below.xattrs()? != above.xattrs()?),
+        ("xattrs", xattrs()),
     ];
-    Ok(others.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect())
+    others.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
 }

@@ -47,10 +47,22 @@ pub fn age(seconds: i64) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A time in UTC, to the second; `None` beyond the year 9999, where no calendar helps.
-pub fn time(seconds: i64) -> Option<String> {
+/// How much of a time is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Precision {
+    Second,
+    Day,
+}
+
+/// A time in UTC, by its seconds since 1970; `None` beyond the years that calendars have (-9999 to 9999).
+pub fn time(seconds: i64, precision: Precision) -> Option<String> {
     let time = Timestamp::from_second(seconds).ok()?.to_zoned(TimeZone::UTC);
-    Some(time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    let format = match precision {
+        Precision::Second => "%Y-%m-%d %H:%M:%S",
+        Precision::Day => "%Y-%m-%d",
+    };
+    Some(time.strftime(format).to_string())
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use clap::ValueHint;
 
 use super::Failure;
 use super::progress::Shown;
-use crate::config::{LowerSpec, TarSpec};
+use crate::config::LowerSpec;
 use crate::error::{Error, LayerRef};
 use crate::image::store::{Prepare, PreparedLayer, Store};
 use crate::image::{self, Image, ImageRef, LayerSource, Platform, Select};
-use crate::tarball::{Summary, TarLayer};
+use crate::tarball::Summary;
 
 /// Explains IMAGE.
 pub const IMAGE: &str = "\
@@ -82,7 +82,10 @@ impl StoreDirArgs {
         let known = || -> Result<Option<u64>, Failure> {
             let store = Store::open_existing(&self.dir()?)?;
             let summaries = store.and_then(|store| store.summaries(image));
-            Ok(summaries.map(|summaries| unpacked(&summaries)))
+            let sum = |summaries: Vec<Summary>| {
+                summaries.iter().fold(0_u64, |sum, summary| sum.saturating_add(summary.unpacked_bytes))
+            };
+            Ok(summaries.map(sum))
         };
         match (known(), &self.store) {
             // Nobody has asked for this store.
@@ -93,11 +96,6 @@ impl StoreDirArgs {
             (known, _) => known,
         }
     }
-}
-
-/// The bytes of all files of layers, each counted for itself.
-pub fn unpacked(summaries: &[Summary]) -> u64 {
-    summaries.iter().fold(0, |sum, summary| sum.saturating_add(summary.unpacked_bytes))
 }
 
 /// The layer store, and the work of filling it.
@@ -146,18 +144,6 @@ impl StoreArgs {
     pub fn progress(&self) -> Shown {
         Shown::new(self.quiet)
     }
-}
-
-/// Opens layers by their indexes, base first.
-pub fn open_tars(specs: &[TarSpec]) -> Result<Vec<TarLayer>, Error> {
-    let mut stack: Vec<TarLayer> = Vec::with_capacity(specs.len());
-    for (number, spec) in (1_u16..).zip(specs) {
-        let mut layer = TarLayer::open(spec, LayerRef::Lower(number))?;
-        let below: Vec<&TarLayer> = stack.iter().rev().collect();
-        layer.link_below(&below)?;
-        stack.push(layer);
-    }
-    Ok(stack)
 }
 
 /// What went wrong in a layer of an image, with the image's name and the layer's digest.

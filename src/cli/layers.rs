@@ -1,6 +1,5 @@
 //! `lamina layers`.
 
-mod facts;
 pub(super) mod instruction;
 mod rows;
 
@@ -8,9 +7,13 @@ use jiff::Timestamp;
 
 use self::rows::Row;
 use super::epilogue::{Epilogue, Example, Note};
-use super::image_args::{ImageArgs, StoreArgs};
+use super::image_args::{self, ImageArgs, StoreArgs};
 use super::{Failure, terminal};
-use crate::image::HistoryFit;
+use crate::changes::{self, Counted};
+use crate::config::LowerSpec;
+use crate::image::store::PreparedLayer;
+use crate::image::{HistoryFit, Image};
+use crate::source::preflight;
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -45,13 +48,21 @@ pub struct LayersArgs {
 /// Prints the instructions and what they made.
 pub fn run(args: &LayersArgs) -> Result<(), Failure> {
     let image = args.image.open()?;
-    let facts = args.store.prepare(&image).and_then(|prepared| facts::of_layers(&image, &prepared))?;
-    let rows = Row::of_image(&image, &facts);
+    let prepared = args.store.prepare(&image)?;
+    let rows = Row::of_image(&image, &counted(&image, &prepared)?);
     let text = match args.json {
         true => terminal::json(&rows)?,
         false => rows::table(&rows, Timestamp::now(), terminal::width()) + &misfit(image.history_fit),
     };
     terminal::print(text.as_bytes())
+}
+
+/// The layers, counted, base first: tars by their indexes, directories (podman's) by what is in them.
+fn counted(image: &Image, prepared: &[PreparedLayer]) -> Result<Vec<Counted>, Failure> {
+    let lowers: Vec<LowerSpec> = prepared.iter().map(|layer| layer.lower.clone()).collect();
+    // Each may be open three times: for itself, in the union with the layer that is counted, and in the one without.
+    preflight::raise_descriptor_limit(lowers.len().saturating_mul(3))?;
+    changes::count(&lowers).map_err(|error| image_args::layer_failure(image, &error))
 }
 
 /// What is said below the table where the history does not account for the layers.

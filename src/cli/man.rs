@@ -183,7 +183,9 @@ fn commands(command: &mut Command) -> Roff {
         // What all of them have is told with the options.
         for arg in one.get_arguments().filter(|arg| !arg.is_global_set() && arg.get_id() != "help") {
             page.control("TP", []);
-            page.text([bold(arg.to_string().replace(['<', '>'], ""))]);
+            let long = arg.to_string().replace(['<', '>'], "");
+            let name = arg.get_short().map_or(long.clone(), |short| format!("-{short}, {long}"));
+            page.text([bold(name)]);
             page.text([roman(arg.get_help().map(ToString::to_string).unwrap_or_default())]);
         }
         page.control("RE", []);

@@ -40,7 +40,7 @@ Check permissions as the kernel does, though the image is the user's own
 
 Owners and modes of an image are shown as they are. The user who mounts it, and who could read the archive anyway, may read \
 every file all the same, and with --upper write every file. With this option, and whenever others may use the mount \
-(allow_other), the kernel checks permissions. Root, and layers that are directories, are always checked.";
+(allow_other, allow_root), the kernel checks permissions. Root, and layers that are directories, are always checked.";
 
 const OPTIONS: &str = "\
 Mount options, separated by commas
@@ -100,9 +100,13 @@ pub const OPTION_WORDS: &[&str] = &[
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
     examples: &[
-        Example { what: "look at one layer", command: "lamina mount base /mnt" },
+        Example { what: "look at an image", command: "lamina mount app.tar /mnt" },
         Example {
-            what: "write, and find what was written in ./changes",
+            what: "one of several, as skopeo and podman name it",
+            command: "lamina mount oci:images:v2 /mnt",
+        },
+        Example {
+            what: "two directories; what is written is found in ./changes",
             command: "lamina mount app base /mnt --upper changes",
         },
         Example {

@@ -1,6 +1,7 @@
 //! Text for people: standard output, and paths in it.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use unicode_width::UnicodeWidthStr;
@@ -68,25 +69,17 @@ pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     Ok(format!("{json}\n"))
 }
 
-/// A path on one line: control characters are escaped, what is not UTF-8 is replaced.
+/// A path on one line: control characters are escaped, and so are bytes that are not UTF-8.
 pub fn shown(path: &Path) -> String {
-    let mut text = String::new();
-    for c in path.to_string_lossy().chars() {
-        match c.is_control() {
-            true => text.extend(c.escape_default()),
-            false => text.push(c),
-        }
-    }
-    text
+    shown_bytes(path.as_os_str().as_bytes())
 }
 
-/// Bytes on one line, each told from every other: control characters, backslashes and what is not UTF-8 are escaped
-/// (`\\n`, `\\\\`, `\\xff`).
-pub fn escaped(bytes: &[u8]) -> String {
+/// As [`shown`], of any bytes.
+pub fn shown_bytes(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            match c.is_control() || c == '\\' {
+            match c.is_control() {
                 true => text.extend(c.escape_default()),
                 false => text.push(c),
             }
@@ -94,6 +87,12 @@ pub fn escaped(bytes: &[u8]) -> String {
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
     }
     text
+}
+
+/// Is standard output a terminal that shows colours, and are they wanted (<https://no-color.org>)?
+pub fn colours() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    io::stdout().is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// How wide the terminal is that standard output goes to, in cells; `None` where it goes elsewhere.
@@ -150,7 +149,7 @@ pub fn table_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>
 }
 
 /// What must be left of a text for a table to make sense, cells.
-const LEAST_CUT: usize = 20;
+pub const LEAST_CUT: usize = 20;
 
 /// The beginning of a text that fits into so many cells; that something is missing is shown by an ellipsis.
 fn cut(text: &str, width: usize) -> String {
@@ -251,13 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_told_from_one_another() {
-        assert_eq!(escaped("/é\n\\x".as_bytes()), "/é\\n\\\\x");
-        assert_eq!(escaped(b"/a\xff\xc3"), "/a\\xff\\xc3");
-    }
-
-    #[test]
     fn a_path_stays_on_its_line() {
         assert_eq!(shown(Path::new("/a\nb\u{1b}[2Jé")), "/a\\nb\\u{1b}[2Jé");
+        assert_eq!(shown_bytes(b"a\xff\xc3b"), "a\\xff\\xc3b");
     }
 }

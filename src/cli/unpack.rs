@@ -16,7 +16,8 @@ use self::ready::Ready;
 use super::epilogue::{Epilogue, Example, Note};
 use super::image_args::{self, ImageArgs, StoreArgs};
 use super::{Failure, terminal};
-use crate::config::{Behaviour, LowerSpec, StackSpec, TarSpec};
+use crate::changes;
+use crate::config::{Behaviour, LowerSpec, StackSpec};
 use crate::error::{Error, Kind, OpContext};
 use crate::image::Image;
 use crate::image::store::PreparedLayer;
@@ -25,7 +26,7 @@ use crate::path::{Name, NameBuf};
 use crate::source::facts::{Owners as Ids, Privilege};
 use crate::source::preflight;
 use crate::sys::fs;
-use crate::tarball::{Index, Summary};
+use crate::tarball::Index;
 use crate::unpack::{self, Form, Losses, Names, Owners, Product, Staging};
 
 /// What follows the options in the help and the man page.
@@ -124,13 +125,12 @@ fn flat(
     let lowers: Vec<LowerSpec> = prepared.iter().rev().map(|layer| layer.lower.clone()).collect();
     let spec = StackSpec { lowers, data_only: Vec::new(), upper: None };
     let write = || {
-        let summaries = summaries(prepared)?;
-        let names = match summaries.iter().any(|summary| summary.links_below > 0) {
+        let names = match links_below(prepared)? {
             true => Names::Any,
             false => Names::ByCount,
         };
         let union = Overlay::open_stack(&spec, &Behaviour::default())?;
-        let bar = Bar::new(args.store.quiet, image_args::unpacked(&summaries));
+        let bar = Bar::new(args.store.quiet, size(prepared)?);
         let losses = unpack::flat(&union, names, staging.dir(), form, &|bytes| bar.advance(bytes))?;
         staging.publish()?;
         Ok(losses)
@@ -146,16 +146,10 @@ fn layers(
     form: Form,
 ) -> Result<(Losses, Ready), Failure> {
     const LAYERS: &[u8] = b"layers";
-    let Some(named) = named_tars(prepared)? else {
-        return Err(Failure::trouble(format!(
-            "the layers of '{}' are directories already, in overlay format",
-            image.name
-        ))
-        .hint("use them in place with lamina mount, or make one root file system of them with --flat"));
-    };
+    let named = named(prepared)?;
     let target = staging.target();
     let write = || {
-        let bar = Bar::new(args.store.quiet, image_args::unpacked(&summaries(prepared)?));
+        let bar = Bar::new(args.store.quiet, size(prepared)?);
         let name = Name::new(LAYERS).map_err(|_| Error::new("name", Kind::Invalid("not a name")))?;
         fs::mkdir(staging.dir(), name, 0o700).op("make directory")?;
         let dir =
@@ -181,27 +175,35 @@ fn layers(
     Ok((losses, Ready { top_first: visible, form }))
 }
 
-/// What is in the layers that are tars.
-fn summaries(prepared: &[PreparedLayer]) -> Result<Vec<Summary>, Error> {
-    let index = |layer: &PreparedLayer| match &layer.lower {
-        LowerSpec::Tar(tar) => Some(Index::open(&tar.index).map(|index| index.summary())),
-        LowerSpec::Directory(_) => None,
-    };
-    prepared.iter().filter_map(index).collect()
+/// Does a layer have hard links to files of a layer below? Only tars can.
+fn links_below(prepared: &[PreparedLayer]) -> Result<bool, Error> {
+    for layer in prepared {
+        if let LowerSpec::Tar(tar) = &layer.lower
+            && Index::open(&tar.index)?.summary().links_below > 0
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// The layers with the names of their directories, base first; `None` where they are no tars.
-fn named_tars(prepared: &[PreparedLayer]) -> Result<Option<Vec<(TarSpec, NameBuf)>>, Failure> {
+/// Bytes of all files of all layers.
+fn size(prepared: &[PreparedLayer]) -> Result<u64, Error> {
+    let lowers: Vec<LowerSpec> = prepared.iter().map(|layer| layer.lower.clone()).collect();
+    Ok(changes::unpacked(&lowers)?.into_iter().fold(0, u64::saturating_add))
+}
+
+/// The layers with the names of their directories, base first.
+fn named(prepared: &[PreparedLayer]) -> Result<Vec<(LowerSpec, NameBuf)>, Failure> {
     let digits = prepared.len().to_string().len();
     let mut named = Vec::with_capacity(prepared.len());
     for (number, layer) in (1_usize..).zip(prepared) {
-        let LowerSpec::Tar(spec) = &layer.lower else { return Ok(None) };
         let name = format!("{number:0digits$}-{}", layer.diff_id.short());
         let name = NameBuf::new(name.into_bytes())
             .map_err(|problem| Failure::trouble(format!("layer {number} cannot be named: {problem}")))?;
-        named.push((spec.clone(), name));
+        named.push((layer.lower.clone(), name));
     }
-    Ok(Some(named))
+    Ok(named)
 }
 
 /// What is said of what could not be written as the image has it.

@@ -10,7 +10,7 @@ use super::wire::{
     Body, CopyAnswer, DecodeError, DirBuffer, KernelCache, MAX_IO, Reply, Request, Room, Unique, decode,
 };
 use crate::error::{Error, Kind, Result};
-use crate::overlay::{Invalidation, NodeId, Overlay, Place, Validity};
+use crate::overlay::{Invalidation, NodeId, Overlay, Place, Supplied, Validity};
 
 /// The extended attribute of the root that describes the mount. Never listed, never set.
 const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
@@ -173,7 +173,11 @@ impl Adapter {
                 if node == NodeId::ROOT && name.0 == MOUNT_INFO {
                     return fitting("get attribute", self.info.clone(), room);
                 }
-                fitting("get attribute", overlay.getxattr(node, name.0)?, room)?
+                let value = match Supplied::asked_by(name.0) {
+                    Some(what) => overlay.supplied(node, what)?,
+                    None => overlay.getxattr(node, name.0)?,
+                };
+                fitting("get attribute", value, room)?
             }
             Body::Listxattr { room } => {
                 fitting("list attributes", overlay.listxattr(node, header.trusted())?, room)?

@@ -3,6 +3,8 @@
 //!
 //! Source: docker's image specification v1.2 ("Combined image JSON + filesystem changeset format").
 
+use std::collections::{HashMap, HashSet};
+
 use super::archive::Archive;
 use super::assemble::{Parts, assemble};
 use super::blob::Blob;
@@ -25,32 +27,37 @@ pub fn open(archive: &Archive, name: &str, select: &Select) -> Result<Image, Ima
     let images = DockerImage::parse_all(&read(&list, MANIFEST)?)?;
     let single = images.len() == 1;
     let mut candidates = Vec::new();
-    let mut configs = Vec::new();
+    // Of each config only this is kept, and each is read once, however many images name it, by however many names.
+    let mut known: HashMap<_, Result<(Digest, Option<Platform>), Problem>> = HashMap::new();
     for image in &images {
-        let config = config(archive, image);
-        let (digest, platform) = match &config {
-            Ok((digest, _, config)) => {
-                (*digest, Some(config.image.platform.clone()).filter(|_| config.has_platform))
-            }
-            Err(problem) if single => return Err(problem.clone().into()),
+        let summary = config_member(archive, image).and_then(|blob| {
+            let key = (blob.offset, digest_in_name(&image.config));
+            let read = || {
+                let (digest, _, config) = config(&blob, image)?;
+                Ok((digest, Some(config.image.platform).filter(|_| config.has_platform)))
+            };
+            known.entry(key).or_insert_with(read).clone()
+        });
+        let (digest, platform) = match summary {
+            Ok(summary) => summary,
+            Err(problem) if single => return Err(problem.into()),
             // What is wrong with it is told when it is chosen.
             Err(_) => (digest_of(image.config.as_bytes()), None),
         };
         candidates.push(Candidate { names: image.tags.clone(), platform, digest, nature: Nature::Image });
-        configs.push(config);
     }
     let positions = by_tag(&candidates, select.tag.as_deref())?;
     let tagged: Vec<Candidate> = positions.iter().filter_map(|n| candidates.get(*n).cloned()).collect();
     let chosen = by_platform(&tagged, select.platform.as_ref(), &Platform::host())?;
     let position = positions.get(chosen).copied().ok_or(Problem::Empty)?;
-    let (Some(image), Some(config)) = (images.get(position), configs.into_iter().nth(position)) else {
+    let Some(image) = images.get(position) else {
         return Err(Problem::Empty.into());
     };
-    let (config_digest, config_json, config) = config?;
-    let mut tags: Vec<String> = Vec::new();
-    for same in candidates.iter().filter(|candidate| candidate.digest == config_digest) {
-        tags.extend(same.names.iter().filter(|name| !tags.contains(name)).cloned().collect::<Vec<_>>());
-    }
+    let (config_digest, config_json, config) = config(&config_member(archive, image)?, image)?;
+    let same = candidates.iter().filter(|candidate| candidate.digest == config_digest);
+    let mut seen = HashSet::new();
+    let tags =
+        same.flat_map(|candidate| &candidate.names).filter(|name| seen.insert(*name)).cloned().collect();
     let parts = Parts { name, tags, manifest: None, config_digest, config_json };
     assemble(parts, config, image.layers.len(), |number, diff_id| {
         let member = number.checked_sub(1).and_then(|at| image.layers.get(at)).ok_or(Problem::Empty)?;
@@ -59,10 +66,13 @@ pub fn open(archive: &Archive, name: &str, select: &Select) -> Result<Image, Ima
     })
 }
 
+fn config_member(archive: &Archive, image: &DockerImage) -> Result<Blob, Problem> {
+    member(archive, &image.config, "the config")
+}
+
 /// An image's config: its digest, its bytes, and what they say. Where the member's name is a digest, it must be the config's.
-fn config(archive: &Archive, image: &DockerImage) -> Result<(Digest, Vec<u8>, Config), Problem> {
-    let blob = member(archive, &image.config, "the config")?;
-    let document = read(&blob, "the config")?;
+fn config(blob: &Blob, image: &DockerImage) -> Result<(Digest, Vec<u8>, Config), Problem> {
+    let document = read(blob, "the config")?;
     let found = digest_of(&document);
     match digest_in_name(&image.config) {
         Some(expected) if expected != found => {

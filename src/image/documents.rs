@@ -19,6 +19,8 @@ use crate::digest::Digest;
 pub const LARGEST: u64 = 4 << 20;
 /// The most layers an image may have. Docker's limit is 127, the kernel's overlay has 500.
 const MOST_LAYERS: usize = 4096;
+/// The most images of one docker-archive.
+const MOST_IMAGES: usize = 10_000;
 
 /// An index or docker's manifest list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +175,13 @@ impl DockerImage {
         let raw: Vec<RawDockerImage> = json(bytes, "manifest.json")?;
         let image =
             |raw: RawDockerImage| DockerImage { config: raw.config, tags: raw.repo_tags, layers: raw.layers };
+        if raw.len() > MOST_IMAGES {
+            return Err(Problem::TooLarge {
+                what: "manifest.json".to_owned(),
+                found: format!("{} images", raw.len()),
+                limit: format!("{MOST_IMAGES} images"),
+            });
+        }
         match raw.iter().find(|image| image.layers.len() > MOST_LAYERS) {
             Some(image) => Err(too_many(image.layers.len())),
             None => Ok(raw.into_iter().map(image).collect()),

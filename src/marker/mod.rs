@@ -23,7 +23,7 @@ pub use opaque::OpaqueMark;
 pub use origin::{Origin, OriginFlags, OriginMark};
 pub use own::{InodeMark, literal_xattr};
 pub use redirect::{REDIRECT_MAX, Redirect};
-pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read};
+pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read, switches_on_a_root};
 pub use visibility::XattrRules;
 
 use crate::error::Kind;

@@ -25,6 +25,15 @@ pub const fn override_xattrs_read(mode: StatOverride) -> &'static [&'static CStr
     }
 }
 
+/// Is it an attribute that says, on a layer's root, that owners are recorded in the whole layer? Only who makes the layer may
+/// say so, and never an image whose data it is.
+pub fn switches_on_a_root(name: &[u8]) -> bool {
+    [StatOverride::Containers, StatOverride::Privileged]
+        .iter()
+        .flat_map(|mode| override_xattrs_read(*mode))
+        .any(|known| known.to_bytes() == name)
+}
+
 /// The type an object is recorded to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names say it

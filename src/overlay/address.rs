@@ -17,7 +17,7 @@ use crate::sys::fs::{self, At};
 
 /// An object's address, held open.
 #[derive(Debug, Clone)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// By one name in a directory.
     InDir(Arc<OwnedFd>, NameBuf),
     /// By its own descriptor, which may be O_PATH.

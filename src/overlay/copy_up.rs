@@ -244,6 +244,18 @@ impl Overlay {
         stat: &Stat,
         at: At<'_>,
     ) -> Result<()> {
+        self.copy_chosen_attributes(upper, from, stat, at, |_| true)
+    }
+
+    /// As [`Self::copy_attributes`], with only those extended attributes that `chosen` lets through.
+    pub(super) fn copy_chosen_attributes(
+        &self,
+        upper: &Upper,
+        from: &Object<'_>,
+        stat: &Stat,
+        at: At<'_>,
+        chosen: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
         let inode = fs::stat(at).op("stat the copy")?;
         let recorded = upper.layer.rules.stat_override != crate::config::StatOverride::Off;
         if !recorded && (inode.uid != stat.uid || inode.gid != stat.gid) {
@@ -254,7 +266,8 @@ impl Overlay {
             acl: self.options.acl == crate::config::Acl::On,
             privileged: self.options.privileged,
         };
-        copy_xattrs(from.xattr_names()?, |name| from.xattr(name), at, rules)?;
+        let names = from.xattr_names()?.into_iter().filter(|name| chosen(name)).collect();
+        copy_xattrs(names, |name| from.xattr(name), at, rules)?;
         let inode = fs::stat(at).op("stat the copy")?;
         self.set_owner(upper, at, LayerStat::of(stat), &inode)?;
         let time = |(sec, nsec)| Time::To(sec, nsec);

@@ -15,12 +15,11 @@ use super::stack::AnyLayer;
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
 use crate::error::{Error, Kind, LayerRef, Result};
-use crate::layer::{Found, FoundDir, Layer, OciMarks};
+use crate::layer::{Found, Layer, OciMarks};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
-use crate::path::{Name, RelPath};
+use crate::path::Name;
 use crate::resolve::{
-    Ask, Data, Depth, DirPart, LeafPart, MergedDir, Origin, Redirects, Resolution, Resolver, Step, Walked,
-    moved_on_the_way,
+    Ask, Data, Depth, DirPart, LeafPart, MergedDir, Origin, Redirects, Resolution, Resolver, Step,
 };
 use crate::sys::fs::{self, At, Stat};
 use crate::sys::handle::FileHandle;
@@ -119,7 +118,10 @@ impl Overlay {
                     let found = self.look_in_part(node, dir, part, name.as_name())?;
                     resolver.answer(found);
                 }
-                Step::Ask(Ask::AtPath { depth, path }) => resolver.answer_walked(self.walk(depth, &path)?),
+                Step::Ask(Ask::AtPath { depth, path }) => {
+                    let layer = self.stack.layer(depth);
+                    resolver.answer_walked(DirIn::walk(layer, &path, self.options.redirects)?);
+                }
             }
         }
     }
@@ -181,45 +183,6 @@ impl Overlay {
             *oci = Some(layer.oci_marks(fd.as_fd())?.map(|marks| *marks).unwrap_or_default());
         }
         Ok(oci)
-    }
-
-    /// Walks down one layer from its root, where a redirect leads.
-    pub(super) fn walk(&self, depth: Depth, path: &RelPath) -> Result<Walked> {
-        let mut dir = DirIn::root(self.stack.layer(depth))?;
-        let mut walked = Walked { found: Found::Absent, stop: false, moved: None };
-        let total = path.names().count();
-        for (index, name) in path.names().enumerate() {
-            let oci = dir.oci_marks()?;
-            let found = dir.look(oci.as_deref(), name)?;
-            let left = total - index - 1;
-            if let (Found::Dir(FoundDir { redirect: Some(Redirect::Absolute(_)), .. }), Redirects::Follow) =
-                (&found, self.options.redirects)
-            {
-                // It leads out of what an opaque directory above has cut off.
-                walked.stop = false;
-            }
-            if left == 0 {
-                walked.found = found;
-                return Ok(walked);
-            }
-            match found {
-                Found::Absent => return Ok(walked),
-                Found::Whiteout | Found::Leaf(_) => {
-                    walked.stop = true;
-                    return Ok(walked);
-                }
-                Found::Dir(found) => {
-                    walked.stop |= found.opaque;
-                    dir = dir.enter(name, &found)?;
-                    if let (Some(redirect), Redirects::Follow) = (found.redirect, self.options.redirects) {
-                        let so_far = walked.moved.as_ref().unwrap_or(path);
-                        let at = so_far.names().count() - left;
-                        walked.moved = Some(moved_on_the_way(so_far, at, &redirect));
-                    }
-                }
-            }
-        }
-        Ok(walked)
     }
 
     /// Keeps a node for what was resolved: the one that is known already, or a new one.

@@ -21,9 +21,12 @@ mod open_file;
 mod ownership;
 mod provenance;
 mod readdir;
+#[cfg(feature = "image")]
+mod reading;
 mod remove;
 mod rename;
 mod stack;
+mod supplied;
 mod trace;
 mod types;
 mod xattrs;
@@ -34,7 +37,14 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::ThreadId;
 
 pub use file::Opened;
+#[cfg(feature = "image")]
+pub(crate) use object::{DirIn, Object};
 pub use ownership::{OVERFLOW_ID, Ownership};
+#[cfg(feature = "image")]
+pub(crate) use reading::{InLayer, Layers};
+#[cfg(feature = "image")]
+pub(crate) use stack::AnyLayer;
+pub use supplied::Supplied;
 pub use trace::{Link, Outcome, Part, Reason, Said, Trace};
 pub use types::*;
 

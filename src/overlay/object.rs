@@ -10,14 +10,16 @@ use super::open_file::OpenFile;
 use super::stack::AnyLayer;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::{EntryId, Found, FoundDir, Layer, Listed, OciMarks};
-use crate::path::Name;
+use crate::marker::Redirect;
+use crate::path::{Name, RelPath};
+use crate::resolve::{Redirects, Walked, moved_on_the_way};
 use crate::sys::fs::{self, Stat};
 use crate::sys::{SysResult, file, handle, xattr};
 use crate::tarball::TarLayer;
 
 /// An object of a layer.
 #[derive(Debug, Clone)]
-pub(super) enum Object<'s> {
+pub(crate) enum Object<'s> {
     /// In a directory.
     Held(Held, &'s Layer),
     /// In a tar.
@@ -25,7 +27,7 @@ pub(super) enum Object<'s> {
 }
 
 impl<'s> Object<'s> {
-    pub(super) fn layer(&self) -> AnyLayer<'s> {
+    pub(crate) fn layer(&self) -> AnyLayer<'s> {
         match self {
             Object::Held(_, layer) => AnyLayer::Directory(layer),
             Object::Entry(_, layer) => AnyLayer::Tar(layer),
@@ -37,7 +39,7 @@ impl<'s> Object<'s> {
     }
 
     /// The attributes, with a recorded owner and mode applied.
-    pub(super) fn stat(&self) -> Result<Stat> {
+    pub(crate) fn stat(&self) -> Result<Stat> {
         match self {
             Object::Held(held, layer) => layer.stat(held.at()),
             Object::Entry(entry, layer) => layer.stat(*entry),
@@ -45,7 +47,7 @@ impl<'s> Object<'s> {
     }
 
     /// The value of an extended attribute, by the name that users see.
-    pub(super) fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
         match self {
             Object::Held(held, layer) => {
                 let stored =
@@ -57,7 +59,7 @@ impl<'s> Object<'s> {
     }
 
     /// The names of the extended attributes that users see.
-    pub(super) fn xattr_names(&self) -> Result<Vec<Vec<u8>>> {
+    pub(crate) fn xattr_names(&self) -> Result<Vec<Vec<u8>>> {
         match self {
             Object::Held(held, layer) => {
                 let names = xattr::list(held.at()).op("list attributes").in_layer(layer.id)?;
@@ -71,7 +73,7 @@ impl<'s> Object<'s> {
     }
 
     /// A symlink's target; where types are recorded, it may be the content of a regular file.
-    pub(super) fn readlink(&self) -> Result<Vec<u8>> {
+    pub(crate) fn readlink(&self) -> Result<Vec<u8>> {
         match self {
             Object::Held(held, _) => read_target(held).in_layer(self.id()),
             Object::Entry(entry, layer) => layer.readlink(*entry).map(<[u8]>::to_vec),
@@ -79,7 +81,7 @@ impl<'s> Object<'s> {
     }
 
     /// Opens a regular file for reading.
-    pub(super) fn open(&self) -> Result<OpenFile> {
+    pub(crate) fn open(&self) -> Result<OpenFile> {
         match self {
             Object::Held(held, layer) => open_lower(held).op("open").in_layer(layer.id).map(OpenFile::from),
             Object::Entry(entry, layer) => layer.data(*entry).map(OpenFile::Tar),
@@ -87,7 +89,7 @@ impl<'s> Object<'s> {
     }
 
     /// Its file handle, where its file system has them.
-    pub(super) fn handle(&self) -> Option<handle::FileHandle> {
+    pub(crate) fn handle(&self) -> Option<handle::FileHandle> {
         match self {
             Object::Held(held, layer) => layer.handle(held.at()),
             Object::Entry(..) => None,
@@ -97,7 +99,7 @@ impl<'s> Object<'s> {
 
 /// A directory in one layer.
 #[derive(Debug, Clone)]
-pub(super) enum DirIn<'s> {
+pub(crate) enum DirIn<'s> {
     /// By its descriptor.
     Fd(Arc<OwnedFd>, &'s Layer),
     /// By its entry.
@@ -106,7 +108,7 @@ pub(super) enum DirIn<'s> {
 
 impl<'s> DirIn<'s> {
     /// The root of a layer.
-    pub(super) fn root(layer: AnyLayer<'s>) -> Result<Self> {
+    pub(crate) fn root(layer: AnyLayer<'s>) -> Result<Self> {
         match layer {
             AnyLayer::Directory(layer) => {
                 let fd =
@@ -117,7 +119,7 @@ impl<'s> DirIn<'s> {
         }
     }
 
-    pub(super) fn id(&self) -> LayerRef {
+    pub(crate) fn id(&self) -> LayerRef {
         match self {
             DirIn::Fd(_, layer) => layer.id,
             DirIn::Entry(_, layer) => layer.id,
@@ -125,7 +127,7 @@ impl<'s> DirIn<'s> {
     }
 
     /// The names that `.wh.` files in it delete. An index has them as whiteouts already.
-    pub(super) fn oci_marks(&self) -> Result<Option<Box<OciMarks>>> {
+    pub(crate) fn oci_marks(&self) -> Result<Option<Box<OciMarks>>> {
         match self {
             DirIn::Fd(fd, layer) => layer.oci_marks(fd.as_fd()),
             DirIn::Entry(..) => Ok(None),
@@ -133,7 +135,7 @@ impl<'s> DirIn<'s> {
     }
 
     /// What the layer says of a name in it.
-    pub(super) fn look(&self, oci: Option<&OciMarks>, name: Name<'_>) -> Result<Found> {
+    pub(crate) fn look(&self, oci: Option<&OciMarks>, name: Name<'_>) -> Result<Found> {
         match self {
             DirIn::Fd(fd, layer) => layer.look(fd.as_fd(), oci, name),
             DirIn::Entry(entry, layer) => layer.look(*entry, name),
@@ -141,7 +143,7 @@ impl<'s> DirIn<'s> {
     }
 
     /// Hands every name to `each`, whiteouts as such.
-    pub(super) fn list(&self, xwhiteouts: bool, each: impl FnMut(Listed<'_>)) -> Result<()> {
+    pub(crate) fn list(&self, xwhiteouts: bool, each: impl FnMut(Listed<'_>)) -> Result<()> {
         match self {
             DirIn::Fd(fd, layer) => layer.list(fd.as_fd(), xwhiteouts, each),
             DirIn::Entry(entry, layer) => layer.list(*entry, each),
@@ -149,7 +151,7 @@ impl<'s> DirIn<'s> {
     }
 
     /// A directory in it, of which the layer has said what it is.
-    pub(super) fn enter(&self, name: Name<'_>, found: &FoundDir) -> Result<Self> {
+    pub(crate) fn enter(&self, name: Name<'_>, found: &FoundDir) -> Result<Self> {
         match (self, found.entry) {
             (DirIn::Fd(fd, layer), _) => {
                 let fd = fs::open_at(fd.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY, 0)
@@ -176,8 +178,47 @@ impl<'s> DirIn<'s> {
         }
     }
 
+    /// Walks down one layer from its root, where a redirect leads.
+    pub(crate) fn walk(layer: AnyLayer<'s>, path: &RelPath, redirects: Redirects) -> Result<Walked> {
+        let mut dir = DirIn::root(layer)?;
+        let mut walked = Walked { found: Found::Absent, stop: false, moved: None };
+        let total = path.names().count();
+        for (index, name) in path.names().enumerate() {
+            let oci = dir.oci_marks()?;
+            let found = dir.look(oci.as_deref(), name)?;
+            let left = total - index - 1;
+            if let (Found::Dir(FoundDir { redirect: Some(Redirect::Absolute(_)), .. }), Redirects::Follow) =
+                (&found, redirects)
+            {
+                // It leads out of what an opaque directory above has cut off.
+                walked.stop = false;
+            }
+            if left == 0 {
+                walked.found = found;
+                return Ok(walked);
+            }
+            match found {
+                Found::Absent => return Ok(walked),
+                Found::Whiteout | Found::Leaf(_) => {
+                    walked.stop = true;
+                    return Ok(walked);
+                }
+                Found::Dir(found) => {
+                    walked.stop |= found.opaque;
+                    dir = dir.enter(name, &found)?;
+                    if let (Some(redirect), Redirects::Follow) = (found.redirect, redirects) {
+                        let so_far = walked.moved.as_ref().unwrap_or(path);
+                        let at = so_far.names().count() - left;
+                        walked.moved = Some(moved_on_the_way(so_far, at, &redirect));
+                    }
+                }
+            }
+        }
+        Ok(walked)
+    }
+
     /// It as an object.
-    pub(super) fn into_object(self) -> Object<'s> {
+    pub(crate) fn into_object(self) -> Object<'s> {
         match self {
             DirIn::Fd(fd, layer) => Object::Held(Held::Itself(fd), layer),
             DirIn::Entry(entry, layer) => Object::Entry(entry, layer),

@@ -16,6 +16,7 @@ use super::{Options, Overlay};
 use crate::config::{Behaviour, Index, RedirectDir, StackSpec};
 use crate::error::Result;
 use crate::layer::Attributes;
+use crate::marker::switches_on_a_root;
 use crate::path::RelPath;
 use crate::resolve::{Depth, Redirects};
 use crate::sys::fs::At;
@@ -85,7 +86,8 @@ impl Overlay {
             upper.layer.list(upper.layer.root(), false, |_| entries += 1)?;
             let (Body::Dir(dir), 0) = (&self.root.body, entries) else { return Ok(()) };
             let from = self.lower_dir_object(dir)?;
-            self.copy_attributes(upper, &from, &from.stat()?, root)
+            // Data of the image must not say how the upper is read.
+            self.copy_chosen_attributes(upper, &from, &from.stat()?, root, |name| !switches_on_a_root(name))
         };
         if let Err(error) = dress() {
             log::warn!("the upper's root keeps the attributes it has: {error}");
@@ -93,8 +95,7 @@ impl Overlay {
     }
 }
 
-/// The root has a part in every ordinary layer, down to a tar that hides what is below it. (On a directory's root the mark
-/// means nothing, as with the kernel's overlay.)
+/// The root has a part in every ordinary layer, down to a tar that hides what is below it.
 fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
     let mut lowers = Vec::new();
     let mut ino = None;
@@ -115,7 +116,7 @@ fn root_node(stack: &Stack, numbers: &InodeNumbers) -> Result<Node> {
             (true, true) => attributes = Some(AttributesAt::Hidden(Box::new(part))),
             (true, false) => {}
         }
-        hidden |= found.opaque && layer.directory().is_none();
+        hidden |= found.opaque;
         if hidden && attributes.is_some() {
             break;
         }

@@ -13,7 +13,7 @@ use crate::tarball::TarData;
 
 /// An open file.
 #[derive(Debug)]
-pub(super) enum OpenFile {
+pub(crate) enum OpenFile {
     /// A file of its own; everything in the upper is one.
     Descriptor(Arc<OwnedFd>),
     /// A part of a tar: only ever read.
@@ -70,7 +70,7 @@ impl OpenFile {
     }
 
     /// Copies its first `size` bytes into an empty file; holes stay holes.
-    pub(super) fn copy_to(&self, to: BorrowedFd<'_>, size: u64) -> Result<()> {
+    pub(crate) fn copy_to(&self, to: BorrowedFd<'_>, size: u64) -> Result<()> {
         match self {
             OpenFile::Descriptor(fd) => copy_data(fd.as_fd(), to, size),
             OpenFile::Tar(data) => data.copy_to(to),

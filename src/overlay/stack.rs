@@ -37,7 +37,7 @@ impl Lower {
 
 /// Any layer of the stack.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum AnyLayer<'s> {
+pub(crate) enum AnyLayer<'s> {
     /// A directory: the upper among them.
     Directory(&'s Layer),
     /// A tar.
@@ -45,7 +45,7 @@ pub(super) enum AnyLayer<'s> {
 }
 
 impl<'s> AnyLayer<'s> {
-    pub(super) fn id(self) -> LayerRef {
+    pub(crate) fn id(self) -> LayerRef {
         match self {
             AnyLayer::Directory(layer) => layer.id,
             AnyLayer::Tar(layer) => layer.id,
@@ -53,7 +53,7 @@ impl<'s> AnyLayer<'s> {
     }
 
     /// `st_dev` of its root, or what stands for it.
-    pub(super) fn dev(self) -> u64 {
+    pub(crate) fn dev(self) -> u64 {
         match self {
             AnyLayer::Directory(layer) => layer.dev,
             AnyLayer::Tar(layer) => layer.dev,
@@ -61,7 +61,7 @@ impl<'s> AnyLayer<'s> {
     }
 
     /// The uuid of its file system, or what stands for it.
-    pub(super) fn uuid(self) -> [u8; 16] {
+    pub(crate) fn uuid(self) -> [u8; 16] {
         match self {
             AnyLayer::Directory(layer) => layer.uuid,
             AnyLayer::Tar(layer) => layer.uuid,
@@ -69,7 +69,7 @@ impl<'s> AnyLayer<'s> {
     }
 
     /// Where it is, for people.
-    pub(super) fn path(self) -> &'s Path {
+    pub(crate) fn path(self) -> &'s Path {
         match self {
             AnyLayer::Directory(layer) => &layer.path,
             AnyLayer::Tar(layer) => &layer.spec.file,
@@ -77,23 +77,24 @@ impl<'s> AnyLayer<'s> {
     }
 
     /// It as a directory.
-    pub(super) fn directory(self) -> Option<&'s Layer> {
+    pub(crate) fn directory(self) -> Option<&'s Layer> {
         match self {
             AnyLayer::Directory(layer) => Some(layer),
             AnyLayer::Tar(_) => None,
         }
     }
 
-    /// What it says of its root.
-    pub(super) fn look_root(self) -> Result<FoundDir> {
+    /// What it says of its root. On a directory's root an opaque mark means nothing, as with the kernel's overlay; a tar's
+    /// hides the layers below.
+    pub(crate) fn look_root(self) -> Result<FoundDir> {
         match self {
-            AnyLayer::Directory(layer) => layer.look_root(),
+            AnyLayer::Directory(layer) => Ok(FoundDir { opaque: false, ..layer.look_root()? }),
             AnyLayer::Tar(layer) => layer.look_root(),
         }
     }
 
     /// A descriptor on the file system it lies on.
-    pub(super) fn on_file_system(self) -> BorrowedFd<'s> {
+    pub(crate) fn on_file_system(self) -> BorrowedFd<'s> {
         match self {
             AnyLayer::Directory(layer) => layer.root_io(),
             AnyLayer::Tar(layer) => layer.file(),

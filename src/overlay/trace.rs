@@ -26,6 +26,8 @@ pub struct Trace<'s> {
     pub links: Vec<Link>,
     /// What it is.
     pub outcome: Outcome,
+    /// Where there is nothing: the path that the reason is found at, which is this one or one above it.
+    pub cause: Option<RelPath>,
     /// What each ordinary layer has there, the top first.
     pub layers: Vec<Said<'s>>,
 }
@@ -88,13 +90,15 @@ pub struct Said<'s> {
     pub found: Found,
     /// Whether it counts.
     pub part: Part,
+    /// Why it cannot be told what is there. What is hidden may be corrupt, and the union is none the worse.
+    pub problem: Option<Error>,
     object: Option<Object<'s>>,
     dir: Option<DirIn<'s>>,
 }
 
 impl Said<'_> {
     fn nothing(depth: Depth, path: RelPath) -> Self {
-        Said { depth, path, found: Found::Absent, part: Part::Hidden, object: None, dir: None }
+        Said { depth, path, found: Found::Absent, part: Part::Hidden, problem: None, object: None, dir: None }
     }
 
     /// The attributes of what is there.
@@ -176,7 +180,8 @@ struct Here<'s> {
     path: RelPath,
     /// For each ordinary layer, where it has the directory.
     positions: Vec<Option<Position<'s>>>,
-    cut: Option<Cut>,
+    /// What ends the search below it, and where that is.
+    cut: Option<(Cut, RelPath)>,
     /// What the layers have said of it.
     layers: Vec<Said<'s>>,
 }
@@ -189,7 +194,7 @@ enum Question {
 
 impl Overlay {
     /// Follows a path from the root, and says why it is what it is. A symlink at its end is followed only if a slash comes
-    /// after it.
+    /// after it; a slash after anything else but a directory leads nowhere.
     ///
     /// # Errors
     /// A corrupt marker on the way, failing system calls, more than 40 symlinks.
@@ -214,14 +219,14 @@ impl Overlay {
             let follows = !is_last || path_ends_in_slash;
             if absent.is_none() {
                 absent = match &resolution {
-                    Resolution::Absent(why) => Some(reason(*why, here.cut, &layers)),
-                    Resolution::Leaf { meta, .. } if !is_last && !is_symlink(&meta.found.stat) => {
-                        Some(Reason::ParentNotADirectory(meta.depth))
+                    Resolution::Absent(why) => Some(reason(*why, here.cut.as_ref(), &path, &layers)),
+                    Resolution::Leaf { meta, .. } if follows && !is_symlink(&meta.found.stat) => {
+                        Some((Reason::ParentNotADirectory(meta.depth), path.clone()))
                     }
                     Resolution::Leaf { .. } | Resolution::Dir(_) => None,
                 };
             }
-            if let (Resolution::Leaf { meta, .. }, None) = (&resolution, absent)
+            if let (Resolution::Leaf { meta, .. }, None) = (&resolution, &absent)
                 && is_symlink(&meta.found.stat)
                 && follows
             {
@@ -249,12 +254,12 @@ impl Overlay {
             (None, Some(here)) => (here.path, None, here.layers),
             (None, None) => return Err(Error::new("explain", Kind::Stale)),
         };
-        let outcome = match (absent, &resolution) {
-            (Some(reason), _) => Outcome::Absent(reason),
-            (None, Some(resolution)) => there(resolution)?,
-            (None, None) => there_as_directory(&layers)?,
+        let (outcome, cause) = match (absent, &resolution) {
+            (Some((reason, cause)), _) => (Outcome::Absent(reason), Some(cause)),
+            (None, Some(resolution)) => (there(resolution)?, None),
+            (None, None) => (there_as_directory(&layers)?, None),
         };
-        Ok(Trace { path, links, outcome, layers })
+        Ok(Trace { path, links, outcome, cause, layers })
     }
 
     fn root_of_all(&self) -> Result<Here<'_>> {
@@ -267,12 +272,13 @@ impl Overlay {
             let dir = DirIn::root(layer)?;
             let found = layer.look_root()?;
             if cut.is_none() && found.opaque && layer.directory().is_none() {
-                cut = Some(Cut::Opaque(depth));
+                cut = Some((Cut::Opaque(depth), RelPath::root()));
             }
             let object = Some(dir.clone().into_object());
             let dir_of_it = Some(dir.clone());
             let found = Found::Dir(found);
-            layers.push(Said { depth, path: RelPath::root(), found, part, object, dir: dir_of_it });
+            let path = RelPath::root();
+            layers.push(Said { depth, path, found, part, problem: None, object, dir: dir_of_it });
             let oci = dir.oci_marks()?;
             positions.push(Some(Position { dir, path: RelPath::root(), oci, part }));
         }
@@ -305,7 +311,7 @@ impl Overlay {
                     question = Question::Name(name);
                 }
                 Step::Ask(Ask::AtPath { depth, path }) => {
-                    let walked = self.walk(depth, &path)?;
+                    let walked = DirIn::walk(self.stack.layer(depth), &path, self.options.redirects)?;
                     let said = self.look_at(depth, &path, Part::Asked)?;
                     asked.insert(depth, Said { found: walked.found.clone(), ..said });
                     resolver.answer_walked(walked);
@@ -318,10 +324,13 @@ impl Overlay {
             let said = match (asked.remove(&depth), &question, position) {
                 (Some(said), _, _) => said,
                 (None, Question::Name(name), Some(position)) => {
-                    look(position, depth, name.as_name(), Part::Hidden)?
+                    let path = position.path.join(name.as_name());
+                    or_why_not(look(position, depth, name.as_name(), Part::Hidden), depth, path)
                 }
                 (None, Question::Name(_), None) => Said::nothing(depth, here.path.join(name)),
-                (None, Question::Path(path), _) => self.look_at(depth, path, Part::Hidden)?,
+                (None, Question::Path(path), _) => {
+                    or_why_not(self.look_at(depth, path, Part::Hidden), depth, path.clone())
+                }
             };
             layers.push(said);
         }
@@ -360,7 +369,12 @@ fn look<'s>(position: &Position<'s>, depth: Depth, name: Name<'_>, part: Part) -
         Found::Dir(found) => Some(position.dir.enter(name, found)?),
         Found::Leaf(_) | Found::Absent | Found::Whiteout => None,
     };
-    Ok(Said { depth, path, found, part, object, dir })
+    Ok(Said { depth, path, found, part, problem: None, object, dir })
+}
+
+/// What a layer has that was not asked, or why that cannot be told.
+fn or_why_not(looked: Result<Said<'_>>, depth: Depth, path: RelPath) -> Said<'_> {
+    looked.unwrap_or_else(|problem| Said { problem: Some(problem), ..Said::nothing(depth, path) })
 }
 
 /// Goes on into a directory, in every layer that has one there.
@@ -386,7 +400,8 @@ fn enter<'s>(
         };
         positions.push(position);
     }
-    let cut = parts.last().and_then(|last| cut_below(*last, &layers)).or(here.cut);
+    let cut = parts.last().and_then(|last| cut_below(*last, &layers)).map(|cut| (cut, path.clone()));
+    let cut = cut.or_else(|| here.cut.clone());
     Ok(Here { path, positions, cut, layers })
 }
 
@@ -406,17 +421,21 @@ fn cut_below(last: Depth, layers: &[Said<'_>]) -> Option<Cut> {
     })
 }
 
-/// Why there is nothing, given what ended the search above and what the layers have all the same.
-fn reason(why: Why, cut: Option<Cut>, layers: &[Said<'_>]) -> Reason {
+/// Why there is nothing at a path, given what ended the search above and what the layers have all the same; and where that
+/// reason is.
+fn reason(why: Why, cut: Option<&(Cut, RelPath)>, path: &RelPath, layers: &[Said<'_>]) -> (Reason, RelPath) {
     let is_there = |said: &Said<'_>| matches!(said.found, Found::Leaf(_) | Found::Dir(_));
     match (why, cut) {
-        (Why::Deleted(depth), _) => Reason::Deleted(depth),
-        (Why::NeverExisted, Some(cut)) if layers.iter().any(is_there) => match cut {
-            Cut::Opaque(depth) => Reason::HiddenByOpaque(depth),
-            Cut::Whiteout(depth) => Reason::Deleted(depth),
-            Cut::Leaf(depth) => Reason::ParentNotADirectory(depth),
-        },
-        (Why::NeverExisted, _) => Reason::NeverExisted,
+        (Why::Deleted(depth), _) => (Reason::Deleted(depth), path.clone()),
+        (Why::NeverExisted, Some((cut, at))) if layers.iter().any(is_there) => {
+            let reason = match cut {
+                Cut::Opaque(depth) => Reason::HiddenByOpaque(*depth),
+                Cut::Whiteout(depth) => Reason::Deleted(*depth),
+                Cut::Leaf(depth) => Reason::ParentNotADirectory(*depth),
+            };
+            (reason, at.clone())
+        }
+        (Why::NeverExisted, _) => (Reason::NeverExisted, path.clone()),
     }
 }
 
@@ -473,7 +492,7 @@ fn components(path: &[u8]) -> Result<Vec<Component>> {
         // What is left is a name, or too long for one.
         name => NameBuf::new(name)
             .map(Component::Name)
-            .map_err(|_| Error::new("explain", Kind::NameTooLong).at(path)),
+            .map_err(|_| Error::new("read the path", Kind::NameTooLong).at(path)),
     };
     parts.map(component).collect()
 }

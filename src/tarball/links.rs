@@ -76,11 +76,13 @@ fn target(path: &[u8], below: &[&TarLayer]) -> Result<Option<(Arc<Content>, Entr
     let (mut symlinks, mut steps) = (0, 0);
     while let Some(part) = rest.pop() {
         steps += 1;
-        let Ok(name) = Name::new(&part) else {
-            // `..`, from a symlink: the root is its own parent.
+        if part == b".." {
+            // From a symlink. The root is its own parent.
             way.pop();
             continue;
-        };
+        }
+        // No object has a name that cannot be one.
+        let Ok(name) = Name::new(&part) else { return Ok(None) };
         match look(way.last().unwrap_or(&root), name, below)? {
             Resolution::Absent(_) => return Ok(None),
             Resolution::Dir(_) if rest.is_empty() => {

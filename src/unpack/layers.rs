@@ -1,6 +1,6 @@
 //! Each layer as a directory of its own, in the form that overlays take.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,49 +12,50 @@ use super::below::attributes_below;
 use super::form::{Deletions, Form, OpaqueMarks};
 use super::object::{Attributes, Content, Maker, Sort};
 use super::{Written, WrittenLayer};
-use crate::config::TarSpec;
-use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
-use crate::layer::{Attributes as Whose, EntryId, Found, FoundDir};
+use crate::config::LowerSpec;
+use crate::error::{Error, ErrorContext, Kind, OpContext, Result};
+use crate::layer::{Attributes as Whose, Found, FoundDir, FoundLeaf};
 use crate::marker::{Marker, OCI_OPAQUE, OpaqueMark, oci_whiteout};
+use crate::overlay::{AnyLayer, DirIn, InLayer, Layers, Object};
 use crate::path::{Name, NameBuf, RelPath};
+use crate::resolve::Depth;
 use crate::sys::fs::{self, At, Stat};
 use crate::sys::xattr::{self, SetMode};
-use crate::tarball::TarLayer;
 
 /// Writes each layer into a new directory in `into`, several at a time.
 ///
-/// `layers` are the base first, each with the name of its directory; the answers are in the same order.
+/// `base_first` are tars, or directories in any of the overlay's forms, each with the name of its directory; the answers are in the same order.
 ///
 /// # Errors
 /// Names layer (1 is the base), entry and operation. What was written stays: the caller removes all of it.
 pub fn layers(
-    layers: &[(TarSpec, NameBuf)],
+    base_first: &[(LowerSpec, NameBuf)],
     into: BorrowedFd<'_>,
     form: Form,
     written: Written<'_>,
 ) -> Result<Vec<WrittenLayer>> {
-    let mut stack: Vec<TarLayer> = Vec::with_capacity(layers.len());
-    for (index, (spec, _)) in layers.iter().enumerate() {
-        let mut layer = TarLayer::open(spec, layer_ref(index)?)?;
-        let below: Vec<&TarLayer> = stack.iter().rev().collect();
-        layer.link_below(&below)?;
-        stack.push(layer);
+    if base_first.is_empty() {
+        return Ok(Vec::new());
     }
+    let specs: Vec<LowerSpec> = base_first.iter().map(|(spec, _)| spec.clone()).collect();
+    let layers = &Layers::open(&specs)?;
+    let work_on: Vec<(Depth, Name<'_>)> =
+        layers.base_first().zip(base_first).map(|(depth, (_, name))| (depth, name.as_name())).collect();
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Result<WrittenLayer>)>> = Mutex::default();
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(stack), Some((_, name))) = (stack.get(..=index), layers.get(index)) else { return };
-            let result = layer(stack, into, name.as_name(), form, written);
+            let Some((depth, name)) = work_on.get(index) else { return };
+            let result = layer(layers, *depth, into, *name, form, written);
             if result.is_err() {
                 // The others need not go on.
-                next.store(layers.len(), Ordering::Relaxed);
+                next.store(work_on.len(), Ordering::Relaxed);
             }
             done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
         }
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(layers.len());
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(work_on.len());
     thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(work);
@@ -66,56 +67,53 @@ pub fn layers(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Layers are numbered from 1 at the base.
-fn layer_ref(index: usize) -> Result<LayerRef> {
-    u16::try_from(index + 1)
-        .map(LayerRef::Lower)
-        .map_err(|_| Error::new("open stack", Kind::Invalid("there are more than 65,535 layers")))
-}
-
-/// Writes the last layer of `stack` (the base first) into the new directory `name`.
+/// Writes one layer into the new directory `name`.
 fn layer(
-    stack: &[TarLayer],
+    layers: &Layers,
+    depth: Depth,
     into: BorrowedFd<'_>,
     name: Name<'_>,
     form: Form,
     written: Written<'_>,
 ) -> Result<WrittenLayer> {
-    let Some((source, below)) = stack.split_last() else {
-        return Err(Error::new("unpack", Kind::Invalid("there is no layer")));
-    };
+    let source = layers.get(depth)?;
     let make_root = || {
         fs::mkdir(into, name, 0o700).op("make directory")?;
         fs::open_at(into, name, libc::O_PATH | libc::O_DIRECTORY, 0).op("open directory")
     };
-    let root = make_root().at(name.as_bytes()).in_layer(source.id)?;
+    let root = make_root().at(name.as_bytes()).in_layer(source.id())?;
     let mut writer = LayerWriter {
+        layers,
+        depth,
         source,
-        below,
         root: root.as_fd(),
         maker: Maker::new(form),
         links: HashMap::new(),
         written,
     };
-    writer.write().in_layer(source.id)
+    writer.write().in_layer(source.id())
 }
 
 /// A directory of which the content is to be written, or was.
 struct Dir {
     path: RelPath,
-    entry: EntryId,
+    place: InLayer,
     stat: Stat,
     whose: Whose,
     opaque: bool,
     /// A directory above it in its own layer hides what is below: nothing there gives attributes.
     cut_off: bool,
-    /// It has deletions that are attributes of files.
+    /// Empty files in it may be deletions by an attribute, where it is read.
+    xwhiteouts: bool,
+    /// It has such deletions where it is written.
     has_xwhiteouts: bool,
 }
 
 struct LayerWriter<'a> {
-    source: &'a TarLayer,
-    below: &'a [TarLayer],
+    layers: &'a Layers,
+    depth: Depth,
+    /// The layer at that depth.
+    source: AnyLayer<'a>,
     root: BorrowedFd<'a>,
     maker: Maker,
     /// The first name of each object that has several.
@@ -127,7 +125,7 @@ impl LayerWriter<'_> {
     fn write(&mut self) -> Result<WrittenLayer> {
         let found = self.source.look_root()?;
         let hides_all_below = found.opaque;
-        let root = Dir::new(RelPath::root(), EntryId::ROOT, &found, false);
+        let root = Dir::new(RelPath::root(), InLayer::root(self.source), &found, false);
         let mut waiting = vec![root];
         let mut made = Vec::new();
         while let Some(mut dir) = waiting.pop() {
@@ -145,24 +143,33 @@ impl LayerWriter<'_> {
     /// Makes everything in a directory, and the directories in it, still empty.
     fn fill(&mut self, dir: &mut Dir, waiting: &mut Vec<Dir>) -> Result<()> {
         let fd = fs::open_dir_below(self.root, dir.path.as_bytes()).op("open directory")?;
-        let mut names = Vec::new();
-        self.source.list(dir.entry, |listed| names.push(listed.name.to_owned()))?;
+        let source = DirIn::open(self.source, &dir.place)?;
+        let oci = source.oci_marks()?;
+        let is_base = self.depth.0.saturating_add(1) == self.layers.depths().ordinary;
+        let mut names = BTreeSet::new();
+        source.list(dir.xwhiteouts, |listed| {
+            names.insert(listed.name.to_owned());
+        })?;
         for name in &names {
             let name = name.as_name();
             let path = dir.path.join(name);
-            match self.source.look(dir.entry, name)? {
+            match source.look(oci.as_deref(), name)? {
                 Found::Absent => {}
                 // What the directory hides as a whole needs no deletions, and the base has nothing to delete.
-                Found::Whiteout if dir.opaque || self.below.is_empty() => {}
+                Found::Whiteout if dir.opaque || is_base => {}
                 Found::Whiteout => self.whiteout(dir, fd.as_fd(), name).at(path.as_bytes())?,
-                Found::Leaf(leaf) => {
-                    let entry = leaf.entry.ok_or_else(no_entry)?;
-                    self.leaf(fd.as_fd(), name, &path, entry, &leaf.stat).at(path.as_bytes())?;
+                Found::Leaf(FoundLeaf { metacopy: Some(_), .. }) => {
+                    return Err(not_whole().at(path.as_bytes()));
                 }
+                Found::Leaf(leaf) => {
+                    let object = source.leaf(name, &leaf)?;
+                    self.leaf(fd.as_fd(), name, &path, &object, &leaf.stat).at(path.as_bytes())?;
+                }
+                Found::Dir(FoundDir { redirect: Some(_), .. }) => return Err(not_whole().at(path.as_bytes())),
                 Found::Dir(found) => {
-                    let entry = found.entry.ok_or_else(no_entry)?;
+                    let place = dir.place.child(name, found.entry)?;
                     fs::mkdir(fd.as_fd(), name, 0o700).op("make directory").at(path.as_bytes())?;
-                    waiting.push(Dir::new(path, entry, &found, dir.cut_off || dir.opaque));
+                    waiting.push(Dir::new(path, place, &found, dir.cut_off || dir.opaque));
                 }
             }
         }
@@ -192,24 +199,23 @@ impl LayerWriter<'_> {
         dir: BorrowedFd<'_>,
         name: Name<'_>,
         path: &RelPath,
-        entry: EntryId,
+        object: &Object<'_>,
         stat: &Stat,
     ) -> Result<()> {
         // The count of an object of a layer below does not know of the names it has here.
-        let has_names = stat.nlink > 1 || stat.dev != self.source.dev;
+        let has_names = stat.nlink > 1 || stat.dev != self.source.dev();
         if has_names && self.link(dir, name, path, stat)? {
             return Ok(());
         }
         let type_bits = stat.mode & libc::S_IFMT;
-        let attributes = attributes(self.source, entry, stat)?;
-        let source = self.source;
+        let attributes = attributes(object, stat)?;
         let target;
-        let mut write = |file: BorrowedFd<'_>| source.data(entry)?.copy_to(file);
+        let mut write = |file: BorrowedFd<'_>| object.open()?.copy_to(file, stat.size);
         let content = match type_bits {
             libc::S_IFREG => Content::Regular(&mut write),
             libc::S_IFLNK => {
-                target = source.readlink(entry)?;
-                Content::Symlink(target)
+                target = object.readlink()?;
+                Content::Symlink(&target)
             }
             libc::S_IFCHR if (stat.rdev_major, stat.rdev_minor) == (0, 0) && self.maker.records_nothing() => {
                 self.maker.losses.null_devices += 1;
@@ -253,13 +259,13 @@ impl LayerWriter<'_> {
             (false, true) => Some(OpaqueMark::XWhiteouts),
             (false, false) => None,
         };
-        let source = match dir.whose {
-            Whose::Below if !dir.cut_off => attributes_below(self.below, &dir.path)?,
+        let below = match dir.whose {
+            Whose::Below if !dir.cut_off => attributes_below(self.layers, self.depth, &dir.path)?,
             _ => None,
         };
-        let attributes = match source {
-            Some((layer, entry)) => attributes(layer, entry, &layer.stat(entry)?)?,
-            None => attributes(self.source, dir.entry, &dir.stat)?,
+        let attributes = match below {
+            Some(object) => attributes(&object, &object.stat()?)?,
+            None => attributes(&DirIn::open(self.source, &dir.place)?.into_object(), &dir.stat)?,
         };
         if let Some(mark) = mark {
             self.mark(fd.as_fd(), mark)?;
@@ -283,24 +289,30 @@ impl LayerWriter<'_> {
 }
 
 impl Dir {
-    fn new(path: RelPath, entry: EntryId, found: &FoundDir, cut_off: bool) -> Self {
+    fn new(path: RelPath, place: InLayer, found: &FoundDir, cut_off: bool) -> Self {
         Dir {
             path,
-            entry,
+            place,
             stat: found.stat,
             whose: found.attributes,
             opaque: found.opaque,
             cut_off,
+            xwhiteouts: found.xwhiteouts,
             has_xwhiteouts: false,
         }
     }
 }
 
-/// What an entry of a tar is given when it is written.
-fn attributes(layer: &TarLayer, entry: EntryId, stat: &Stat) -> Result<Attributes> {
+/// What an object is given when it is written.
+fn attributes(object: &Object<'_>, stat: &Stat) -> Result<Attributes> {
     let mut xattrs = Vec::new();
-    for name in layer.xattr_names(entry)? {
-        xattrs.push((name.to_vec(), layer.xattr(entry, name)?.to_vec()));
+    for name in object.xattr_names()? {
+        match object.xattr(&name) {
+            Ok(value) => xattrs.push((name, value)),
+            // Listed, but nothing that this user could read.
+            Err(error) if matches!(error.errno(), Errno::ENODATA | Errno::EPERM | Errno::EACCES) => {}
+            Err(error) => return Err(error.at(name)),
+        }
     }
     Ok(Attributes {
         perm: stat.mode & 0o7777,
@@ -312,7 +324,12 @@ fn attributes(layer: &TarLayer, entry: EntryId, stat: &Stat) -> Result<Attribute
     })
 }
 
-/// A layer with an index gives every object its number there.
-fn no_entry() -> Error {
-    Error::new("look up", Kind::Invalid("the layer's index gives it no number"))
+/// No image has such in its layers, but what an overlay has written may be anywhere.
+fn not_whole() -> Error {
+    Error::new(
+        "write as a layer of its own",
+        Kind::Unsupported(
+            "an overlay has left its content in a layer below; --flat makes one tree of all layers",
+        ),
+    )
 }

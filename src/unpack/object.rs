@@ -9,7 +9,7 @@ use super::Losses;
 use super::form::{Form, Owners};
 use crate::config::StatOverride;
 use crate::error::{Error, Kind, OpContext, Result};
-use crate::marker::{RecordedType, StatRecord, override_xattr, override_xattrs_read};
+use crate::marker::{RecordedType, StatRecord, override_xattr, switches_on_a_root};
 use crate::path::Name;
 use crate::sys::fs::{self, At, Time};
 use crate::sys::identity;
@@ -255,10 +255,6 @@ impl Maker {
         let Some(rules) = self.form.xattr_rules() else { return Some(Cow::Borrowed(name)) };
         let stored = rules.stored(name).ok()?;
         // On a root it would say that owners are recorded in the whole layer.
-        let switches = || {
-            let modes = [StatOverride::Containers, StatOverride::Privileged];
-            modes.iter().flat_map(|mode| override_xattrs_read(*mode)).any(|it| it.to_bytes() == &*stored)
-        };
-        (sort != Sort::Root || !switches()).then_some(stored)
+        (sort != Sort::Root || !switches_on_a_root(&stored)).then_some(stored)
     }
 }

@@ -20,6 +20,7 @@ mod hostile;
 mod identities;
 mod meaning;
 mod place;
+mod podman;
 mod rows;
 mod show;
 mod stacks;

@@ -194,6 +194,14 @@ fn hard_links_reach_into_layers_below() {
 }
 
 #[test]
+fn a_hard_link_may_come_before_its_target() {
+    let place = Place::new();
+    let m = one(&place, [Entry::hardlink("one", "two"), Entry::file("two", "2").mode(0o600)]);
+    assert_eq!((m.text("one").as_str(), m.stat("one").mode() & 0o7777), ("2", 0o600));
+    assert_eq!((m.stat("one").nlink(), m.stat("one").ino()), (2, m.stat("two").ino()));
+}
+
+#[test]
 fn hard_links_of_links_and_special_files() {
     let place = Place::new();
     let m = one(

@@ -213,6 +213,21 @@ fn an_empty_upper_takes_the_attributes_of_the_images_root() {
 }
 
 #[test]
+fn an_image_does_not_say_how_the_upper_is_read() {
+    for value in ["garbage", "5:6:0700"] {
+        let root = TarEntry::dir("./").xattr("user.a", "b").xattr("user.containers.override_stat", value);
+        let mut stack = stack(0, &[vec![root]]);
+        stack.behaviour.stat_override = StatOverride::Off;
+        let shown = |overlay: &Overlay| {
+            let attr = overlay.getattr(NodeId::ROOT).unwrap();
+            (attr.perm, attr.uid, attr.gid)
+        };
+        let before = shown(&stack.open());
+        assert_eq!(shown(&stack.open()), before, "{value}");
+    }
+}
+
+#[test]
 fn an_archive_that_has_changed_is_refused() {
     let stack = stack(0, &[vec![TarEntry::file("file", "content")]]);
     let LowerSpec::Tar(spec) = &stack.spec.lowers[0] else { panic!("it is a tar") };

@@ -1,39 +1,125 @@
 //! The explanation for people.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use clap::builder::styling::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr;
 
 use super::json::entry_name;
-use super::{Detail, Explained};
+use super::{Content, Detail, Explained};
+use crate::cli::human::{self, Precision};
 use crate::cli::opened::{LayerFacts, Opened};
-use crate::cli::{human, terminal};
+use crate::cli::terminal;
 use crate::layer::Found;
-use crate::overlay::{FileKind, Outcome, Part, Reason, Said};
+use crate::overlay::{FileKind, Outcome, Part, Reason, Said, Trace};
+use crate::path::RelPath;
 use crate::resolve::Depth;
 
-const HEAD: [&str; 8] = ["  LAYER", "ENTRY", "SIZE", "MODE", "OWNER", "MODIFIED", "DIFFERS", "INSTRUCTION"];
+/// The first column, the second and the last are always there; the others where a layer has something to say in them.
+const HEAD: [&str; 9] =
+    ["  LAYER", "ENTRY", "SIZE", "MODE", "OWNER", "MODIFIED", "CONTENT", "DIFFERS", "INSTRUCTION"];
+const ALWAYS: [usize; 3] = [0, 1, 8];
+/// The last column where no layer tells its instruction.
+const FROM: &str = "FROM";
+
+const WINS: Style = AnsiColor::Green.on_default().bold();
+const IS_HIDDEN: Style = Style::new().dimmed();
+
+/// What the text is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Of the terminal, cells.
+    pub width: Option<usize>,
+    /// Does it show colours?
+    pub colours: bool,
+}
 
 /// The explanation of one path.
-pub fn of(opened: &Opened, explained: &Explained<'_>, width: Option<usize>) -> String {
+pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
     let mut text = format!("{}: {}\n", shown(&explained.asked), verdict(opened, explained));
     for link in &explained.trace.links {
-        text.push_str(&format!("  by the symlink {} -> {}\n", link.at, link.target.escape_ascii()));
+        let target = terminal::shown_bytes(&link.target);
+        text.push_str(&format!("  by the symlink {} -> {target}\n", shown_path(&link.at)));
     }
-    let rows: Vec<Vec<String>> = explained
-        .trace
-        .layers
+    text.push_str(&table(opened, explained, look));
+    text
+}
+
+/// A line for each layer, with what fits; where that is too little, a block.
+fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
+    for precision in [Precision::Second, Precision::Day] {
+        let (head, rows) = rows(opened, explained, precision);
+        if look.width.is_some_and(|width| width_before_last(&head, &rows) + terminal::LEAST_CUT > width) {
+            continue;
+        }
+        let text = terminal::table_with_text(&head, &rows, look.width);
+        return if look.colours { coloured(&text, explained) } else { text };
+    }
+    let (head, mut rows) = rows(opened, explained, Precision::Second);
+    for cell in rows.iter_mut().filter_map(|row| row.first_mut()) {
+        let (mark, number) = cell.split_at(cell.len().min(MARK_LEN));
+        *cell = format!("{mark}layer {number}");
+    }
+    terminal::table(&head, &rows, look.width)
+}
+
+/// The head, and what each layer says under it.
+fn rows(
+    opened: &Opened,
+    explained: &Explained<'_>,
+    precision: Precision,
+) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let said = explained.trace.layers.iter().zip(&explained.details).zip(&opened.layers);
+    let whole: Vec<[String; 9]> =
+        said.map(|((said, detail), facts)| row(explained, said, detail, facts, precision)).collect();
+    let says = |column: usize| whole.iter().any(|row| row.get(column).is_some_and(|cell| cell != NONE));
+    let kept: Vec<usize> =
+        (0..HEAD.len()).filter(|column| ALWAYS.contains(column) || says(*column)).collect();
+    let mut head: Vec<&str> = kept.iter().filter_map(|column| HEAD.get(*column).copied()).collect();
+    if let (Some(last), false) =
+        (head.last_mut(), opened.layers.iter().any(|layer| layer.instruction.is_some()))
+    {
+        *last = FROM;
+    }
+    let rows = whole
         .iter()
-        .zip(&explained.details)
-        .zip(&opened.layers)
-        .map(|((said, detail), facts)| row(said, detail, facts, wins(explained, said)))
+        .map(|row| kept.iter().filter_map(|column| row.get(*column).cloned()).collect())
         .collect();
-    text.push_str(&terminal::table_with_text(&HEAD, &rows, width));
+    (head, rows)
+}
+
+/// What the columns before the last take, cells.
+fn width_before_last(head: &[&str], rows: &[Vec<String>]) -> usize {
+    let widest = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
+        cells.chain(head.get(column).map(|cell| cell.width())).max().unwrap_or(0)
+    };
+    (0..head.len().saturating_sub(1)).map(|column| widest(column) + 2).sum()
+}
+
+/// The line of what counts stands out, and that of what is hidden does not.
+fn coloured(table: &str, explained: &Explained<'_>) -> String {
+    let mut text = String::new();
+    let lines = table.lines();
+    let layers = std::iter::once(None).chain(explained.trace.layers.iter().map(Some));
+    for (line, said) in lines.zip(layers) {
+        let style = match said {
+            None => Style::new(),
+            Some(said) if wins(explained, said) => WINS,
+            Some(said) if said.part == Part::Asked && said.stat().is_some() => Style::new(),
+            Some(said) if said.part == Part::Asked && matches!(said.found, Found::Whiteout) => Style::new(),
+            Some(_) => IS_HIDDEN,
+        };
+        text.push_str(&format!("{style}{line}{style:#}\n"));
+    }
     text
 }
 
 fn shown(path: &[u8]) -> String {
-    terminal::shown(Path::new(OsStr::from_bytes(path)))
+    // An empty path is the root.
+    if path.is_empty() { "/".to_owned() } else { terminal::shown_bytes(path) }
+}
+
+fn shown_path(path: &RelPath) -> String {
+    format!("/{}", terminal::shown_bytes(path.as_bytes()))
 }
 
 /// Does this layer's entry count?
@@ -65,22 +151,23 @@ fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
             };
             format!("{} of {}{data}", kind_text(kind), layer(depth))
         }
-        Outcome::Absent(reason) => absent(opened, reason),
+        Outcome::Absent(reason) => absent(opened, &explained.trace, reason),
     }
 }
 
 /// Why there is nothing: what follows the path in a sentence.
-pub fn absent(opened: &Opened, reason: Reason) -> String {
-    match reason {
-        Reason::NeverExisted => "does not exist: no layer has it".to_owned(),
-        Reason::Deleted(depth) => format!("does not exist: deleted in {}", layer(opened, depth)),
-        Reason::HiddenByOpaque(depth) => {
-            format!("does not exist: hidden by an opaque directory of {}", layer(opened, depth))
-        }
-        Reason::ParentNotADirectory(depth) => {
-            format!("does not exist: what should be its directory is none since {}", layer(opened, depth))
-        }
-    }
+pub fn absent(opened: &Opened, trace: &Trace<'_>, reason: Reason) -> String {
+    let layer = |depth| layer(opened, depth);
+    let cause = trace.cause.as_ref().unwrap_or(&trace.path);
+    let at = shown_path(cause);
+    let why = match reason {
+        Reason::NeverExisted => format!("no layer has {at}"),
+        Reason::Deleted(depth) if *cause == trace.path => format!("deleted in {}", layer(depth)),
+        Reason::Deleted(depth) => format!("{at} was deleted in {}", layer(depth)),
+        Reason::HiddenByOpaque(depth) => format!("hidden by the opaque {at} of {}", layer(depth)),
+        Reason::ParentNotADirectory(depth) => format!("{at} is no directory in {}", layer(depth)),
+    };
+    format!("does not exist: {why}")
 }
 
 fn layer(opened: &Opened, depth: Depth) -> String {
@@ -102,51 +189,68 @@ fn kind_text(kind: FileKind) -> &'static str {
     }
 }
 
-fn row(said: &Said<'_>, detail: &Detail, facts: &LayerFacts, wins: bool) -> Vec<String> {
-    let none = || "-".to_owned();
-    let mark = if wins { "> " } else { "  " };
+/// What stands for what is not known, or is not there.
+const NONE: &str = "-";
+/// Before the number of a layer: does it count?
+const MARK_LEN: usize = 2;
+
+fn row(
+    explained: &Explained<'_>,
+    said: &Said<'_>,
+    detail: &Detail,
+    facts: &LayerFacts,
+    precision: Precision,
+) -> [String; 9] {
+    let none = || NONE.to_owned();
+    let mark = if wins(explained, said) { "> " } else { "  " };
     let stat = said.stat();
     let size = match &said.found {
         Found::Leaf(leaf) if leaf.stat.is_regular() => human::size(leaf.stat.size),
         _ => none(),
     };
-    vec![
+    let content = match detail.content {
+        Content::Untold => none(),
+        Content::Is(digest) => digest.short(),
+        Content::Unreadable => "unreadable".to_owned(),
+    };
+    let differs = if detail.differs.is_empty() { none() } else { detail.differs.join(" ") };
+    [
         format!("{mark}{}", facts.number),
-        entry(said, detail),
+        entry(explained, said, detail),
         size,
         stat.map_or_else(none, |stat| format!("{:04o}", stat.mode & 0o7777)),
         stat.map_or_else(none, |stat| format!("{}:{}", stat.uid, stat.gid)),
-        stat.and_then(|stat| human::time(stat.mtime.0)).unwrap_or_else(none),
-        differs(detail),
+        stat.and_then(|stat| human::time(stat.mtime.0, precision)).unwrap_or_else(none),
+        content,
+        differs,
         facts.made_by(),
     ]
 }
 
-fn entry(said: &Said<'_>, detail: &Detail) -> String {
+fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String {
     let mut text = match &said.found {
-        Found::Absent => return "-".to_owned(),
+        Found::Absent => match &said.problem {
+            None => return NONE.to_owned(),
+            Some(error) => return format!("({})", error.kind()),
+        },
         Found::Dir(dir) if dir.opaque => "opaque directory".to_owned(),
         Found::Leaf(leaf) if leaf.metacopy.is_some() => "metadata only".to_owned(),
         _ => entry_name(said).to_owned(),
     };
+    if said.path != explained.trace.path {
+        text.push_str(&format!(" at {}", shown_path(&said.path)));
+    }
     if let Some(target) = &detail.target {
-        text.push_str(&format!(" -> {}", target.escape_ascii()));
+        text.push_str(&format!(" -> {}", terminal::shown_bytes(target)));
     }
     if let Found::Dir(dir) = &said.found
         && let Some(redirect) = &dir.redirect
         && let Ok(redirect) = redirect.encode()
     {
-        text.push_str(&format!(" (goes on at {})", redirect.escape_ascii()));
+        text.push_str(&format!(", goes on at {}", terminal::shown_bytes(&redirect)));
     }
     match said.part {
         Part::Hidden => format!("({text})"),
         Part::Asked => text,
     }
-}
-
-fn differs(detail: &Detail) -> String {
-    let content = detail.content.map(|digest| digest.short());
-    let words: Vec<String> =
-        content.into_iter().chain(detail.differs.iter().map(|&word| word.to_owned())).collect();
-    if words.is_empty() { "-".to_owned() } else { words.join(" ") }
 }

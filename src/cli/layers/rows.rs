@@ -4,18 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::instruction;
-use crate::changes::Changes;
+use crate::changes::Counted;
 use crate::cli::{human, terminal};
 use crate::image::{Image, Step};
-
-/// What is known of a layer once it is indexed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Bytes of its files, `None` where that was not counted.
-    pub unpacked: Option<u64>,
-    /// What it changes in the union of the layers below, `None` where that was not counted.
-    pub changes: Option<Changes>,
-}
 
 /// An instruction, with its layer if it has one. The field names are a format: see `docs/cli.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,21 +27,21 @@ pub struct Row {
 }
 
 impl Row {
-    /// Rows in the order of the instructions. `facts` are those of the image's layers, base first.
-    pub fn of_image(image: &Image, facts: &[Facts]) -> Vec<Row> {
-        image.history.iter().map(|step| Row::of_step(image, facts, step)).collect()
+    /// Rows in the order of the instructions. `counted` are the image's layers, base first.
+    pub fn of_image(image: &Image, counted: &[Counted]) -> Vec<Row> {
+        image.history.iter().map(|step| Row::of_step(image, counted, step)).collect()
     }
 
-    fn of_step(image: &Image, facts: &[Facts], step: &Step) -> Row {
+    fn of_step(image: &Image, counted: &[Counted], step: &Step) -> Row {
         let layer = step.layer.and_then(|index| image.layers.get(index));
-        let facts = step.layer.and_then(|index| facts.get(index));
-        let changes = facts.and_then(|facts| facts.changes);
+        let counted = step.layer.and_then(|index| counted.get(index));
+        let changes = counted.map(|counted| counted.changes);
         Row {
             number: layer.and(step.layer).map(|index| index + 1),
             digest: layer.and_then(|layer| layer.digest).map(|digest| digest.to_string()),
             diff_id: layer.map(|layer| layer.diff_id.to_string()),
             stored_bytes: layer.map(|layer| layer.stored),
-            unpacked_bytes: facts.and_then(|facts| facts.unpacked),
+            unpacked_bytes: counted.map(|counted| counted.unpacked),
             added: changes.map(|changes| changes.added),
             changed: changes.map(|changes| changes.changed),
             deleted: changes.map(|changes| changes.deleted),

@@ -2,8 +2,9 @@
 
 use super::Sink;
 use super::rows::{Row, What};
-use crate::cli::terminal::{Out, Reader, escaped};
-use crate::cli::{Failure, human};
+use crate::cli::Failure;
+use crate::cli::human::{self, Precision};
+use crate::cli::terminal::{Out, Reader, shown_bytes};
 use crate::overlay::{Attr, FileKind};
 use crate::path::RelPath;
 use unicode_width::UnicodeWidthStr;
@@ -127,10 +128,10 @@ impl Lines {
                 below.and_then(|below| below.strip_prefix(b"/"))
             }
         };
-        let mut name = escaped(below.unwrap_or(&self.own_name));
+        let mut name = shown_bytes(below.unwrap_or(&self.own_name));
         match (&row.what, self.form) {
             (What::There { target: Some(target), .. }, Form::Long) => {
-                name.push_str(&format!(" -> {}", escaped(target)));
+                name.push_str(&format!(" -> {}", shown_bytes(target)));
             }
             (What::Deleted, Form::Short) => name.push_str(" (deleted)"),
             _ => {}
@@ -163,7 +164,7 @@ fn cells(form: Form, row: &Row) -> Vec<String> {
                 }
                 _ => attr.size.to_string(),
             },
-            human::time(attr.mtime.sec).unwrap_or_else(none),
+            human::time(attr.mtime.sec, Precision::Second).unwrap_or_else(none),
         ],
     }
 }

@@ -1,12 +1,17 @@
 //! A path of a SOURCE, found.
 
+use nix::errno::Errno;
+
 use super::Opened;
 use crate::cli::explain::absent;
 use crate::cli::{Failure, terminal};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, Result as LayerResult};
-use crate::overlay::{Entry, FileKind, NodeId, Outcome};
+use crate::overlay::{Entry, FileKind, NodeId, Outcome, Reason, Said, Trace};
 use crate::path::RelPath;
 use crate::resolve::Depth;
+
+/// How many symlinks at the end of a path are followed, one after the other.
+const MAX_SYMLINKS: usize = 40;
 
 /// Is a symlink at the end of a path followed? One that a slash comes after always is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,25 +34,36 @@ impl Opened {
     /// Finds a path, from the root of the source. Symlinks on the way lead to places in the source.
     ///
     /// # Errors
-    /// There is nothing, and why; it is no directory and a slash comes after it; what the layers say.
+    /// There is nothing, and why: also where it is no directory and a slash comes after it. What the layers say.
     pub fn resolve(&self, path: &[u8], at_end: AtEnd) -> Result<Resolved, Failure> {
         let mut asked = path.to_vec();
-        if at_end == AtEnd::Follow {
-            // That is how a trace is told to follow it.
-            asked.push(b'/');
+        for _ in 0..=MAX_SYMLINKS {
+            let trace = self.overlay.trace(&asked).map_err(|error| self.failure(&error))?;
+            match (trace.outcome, at_end) {
+                (Outcome::Absent(reason), _) => return Err(self.nothing(path, &trace, reason)),
+                (Outcome::There { kind: FileKind::Symlink, depth, .. }, AtEnd::Follow) => {
+                    let said = trace.layers.iter().find(|said| said.depth == depth);
+                    let target = said.map(Said::target).transpose().map_err(|error| self.failure(&error))?;
+                    let parent = trace.path.split_last().map(|(parent, _)| parent).unwrap_or_default();
+                    let target = target.flatten().unwrap_or_default();
+                    asked = match target.starts_with(b"/") {
+                        true => target,
+                        false => [parent.as_bytes(), b"/", &target].concat(),
+                    };
+                }
+                (Outcome::There { .. }, _) => {
+                    let entry = self.walk(&trace.path).map_err(|error| self.failure(&error))?;
+                    return Ok(Resolved { path: trace.path, entry });
+                }
+            }
         }
-        let trace = self.overlay.trace(&asked).map_err(|error| self.failure(&error))?;
-        let shown = terminal::escaped(path);
-        if let Outcome::Absent(reason) = trace.outcome {
-            let problem = format!("'{shown}' in '{}' {}", self.name, absent(self, reason));
-            return Err(Failure::trouble(problem)
-                .hint(format!("lamina explain {} '{shown}' shows what each layer has there", self.name)));
-        }
-        let entry = self.walk(&trace.path).map_err(|error| self.failure(&error))?;
-        if path.ends_with(b"/") && entry.attr.kind != FileKind::Directory {
-            return Err(Failure::trouble(format!("'{shown}' in '{}' is not a directory", self.name)));
-        }
-        Ok(Resolved { path: trace.path, entry })
+        Err(self.failure(&Error::new("follow symlinks", Errno::ELOOP).at(path)))
+    }
+
+    fn nothing(&self, path: &[u8], trace: &Trace<'_>, reason: Reason) -> Failure {
+        let shown = terminal::shown_bytes(path);
+        Failure::trouble(format!("'{shown}' in '{}' {}", self.name, absent(self, trace, reason)))
+            .hint(format!("lamina explain {} '{shown}' shows what each layer has there", self.name))
     }
 
     /// From the root down by names.

@@ -82,7 +82,8 @@ pub enum Enforce {
 }
 
 /// Who checks permissions. An ordinary user's mount of an image is open to its user throughout: the archive is the user's
-/// to read anyway. As soon as others may use it, the kernel checks.
+/// to read anyway. As soon as others may use it, the kernel checks; also where root is the only other, for the kernel has no
+/// `allow_root` and lets everybody see what it has in its caches.
 pub fn permission_checks(
     stack: &StackSpec,
     owners: Owners,
@@ -90,8 +91,9 @@ pub fn permission_checks(
     privilege: Privilege,
     enforce: Enforce,
 ) -> PermissionChecks {
-    // In a namespace with few ids there are no others.
-    let open_to_others = flags.access == Access::Everyone && privilege != Privilege::Namespace;
+    // In a namespace with few ids there are no others. `allow_root` lets others in, too: what the kernel has cached it
+    // gives to all whom its own checks let.
+    let open_to_others = flags.access != Access::Owner && privilege != Privilege::Namespace;
     if enforce == Enforce::WhereUsual && stack.has_tar() && owners == Owners::Few && !open_to_others {
         PermissionChecks::Nobody
     } else {

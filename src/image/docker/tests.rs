@@ -168,3 +168,20 @@ fn tars_without_an_image_are_told() {
     let error = crate::image::open(&ImageRef::Path(path), &Select::default()).unwrap_err();
     assert_eq!(error.to_string(), format!("image '{name}': it is an archive of docker before 1.10"));
 }
+
+#[test]
+fn many_images_of_one_config_take_the_memory_of_one() {
+    let mut tree = archive(&[(None, "linux/amd64", &["a"])]);
+    let image = json!({"Config": "././c", "Layers": [format!("{}.tar", digest_of(b"a").hex())]});
+    let diff_ids = [digest_of(b"a").to_string()];
+    let mut large = config("linux/amd64", &diff_ids);
+    large["config"]["Env"] = json!([format!("A={}", "x".repeat(1 << 20))]);
+    tree.put("c", large.to_string());
+    // 10 GiB, if each were kept.
+    tree.put(MANIFEST, json!(vec![image.clone(); 10_000]).to_string());
+    let opened = open_tar(&tree, &tag("@9999")).unwrap();
+    assert_eq!(opened.config_digest, digest_of(large.to_string().as_bytes()));
+    tree.put(MANIFEST, json!(vec![image; 10_001]).to_string());
+    let error = open_tar(&tree, &Select::default()).unwrap_err().to_string();
+    assert!(error.contains("10001 images") && error.contains("10000 images"), "{error}");
+}

@@ -90,10 +90,19 @@ impl WorkLock {
 pub struct Lease(Flock<File>);
 
 impl Lease {
-    /// Of an index that is what `expected` says; `None` where it is not, or where somebody is removing it.
+    /// Of an index that is what `expected` says; `None` where it is not.
+    ///
+    /// Who has it for themselves only looks, or removes the layer: either way they are done in a moment, and it is waited
+    /// for. A removed index has another time of change.
     pub fn of_index(path: &Path, expected: &FileStamp) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let lease = Flock::lock(file, FlockArg::LockSharedNonblock).ok()?;
+        let mut file = File::open(path).ok()?;
+        let lease = loop {
+            match Flock::lock(file, FlockArg::LockShared) {
+                Ok(lease) => break lease,
+                Err((again, Errno::EINTR)) => file = again,
+                Err(_) => return None,
+            }
+        };
         let metadata = lease.metadata().ok()?;
         (FileStamp::from(&metadata) == *expected).then_some(Lease(lease))
     }
@@ -125,4 +134,39 @@ pub enum Exclusion {
     Free(#[allow(dead_code, reason = "held, not looked at")] Option<Flock<File>>),
     /// Somebody uses it.
     InUse,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does anybody wait for a lock of that inode? (proc_locks(5): `N: -> FLOCK ... MAJOR:MINOR:INODE ...`)
+    fn is_waited_for(ino: u64) -> bool {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains(" -> FLOCK ") && line.contains(&format!(":{ino} ")))
+    }
+
+    #[test]
+    fn who_only_looks_whether_a_layer_is_in_use_takes_it_from_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        std::fs::write(&path, "index").unwrap();
+        let stamp = FileStamp::from(&std::fs::metadata(&path).unwrap());
+        let Exclusion::Free(Some(looking)) = Lease::exclude(&path).unwrap() else { panic!("it is free") };
+        thread::scope(|scope| {
+            let lease = scope.spawn(|| Lease::of_index(&path, &stamp));
+            while !lease.is_finished() && !is_waited_for(stamp.ino) {
+                thread::yield_now();
+            }
+            drop(looking);
+            assert!(lease.join().unwrap().is_some());
+        });
+        let Exclusion::Free(Some(removing)) = Lease::exclude(&path).unwrap() else { panic!("it is free") };
+        thread::scope(|scope| {
+            let lease = scope.spawn(|| Lease::of_index(&path, &stamp));
+            std::fs::remove_file(&path).unwrap();
+            drop(removing);
+            assert!(lease.join().unwrap().is_none());
+        });
+    }
 }

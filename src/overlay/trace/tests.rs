@@ -85,6 +85,8 @@ fn what_is_there_shadows_what_is_below() {
         ("d/none", "d/none: NeverExisted: - - -"),
         ("none/none", "none/none: NeverExisted: - - -"),
         ("f/x", "f/x: ParentNotADirectory(Depth(2)): - - -"),
+        ("f/", "f: ParentNotADirectory(Depth(2)): - - leaf"),
+        ("d/", "d: Directory of 0: dir dir dir"),
     ] {
         assert_eq!(explain(&layers, path), expected, "{path}");
     }
@@ -115,6 +117,28 @@ fn what_is_missing_says_why() {
         ("back/f", "back/f: ParentNotADirectory(Depth(0)): - - (leaf)"),
     ] {
         assert_eq!(explain(&layers, path), expected, "{path}");
+    }
+}
+
+#[test]
+fn the_path_that_the_reason_is_found_at_is_told() {
+    let layers = layers(&[
+        &[".wh.tree", "opaque/.wh..wh..opq", "was=a file"],
+        &["tree/sub/x", "opaque/sub/old", "was/f", "there/"],
+    ]);
+    for (path, expected) in [
+        ("tree", Some("/tree")),
+        ("tree/sub/x", Some("/tree")),
+        ("opaque/sub", Some("/opaque")),
+        ("opaque/sub/old", Some("/opaque")),
+        ("was/f", Some("/was")),
+        ("was/", Some("/was")),
+        ("none/none", Some("/none")),
+        ("there/none", Some("/there/none")),
+        ("there", None),
+    ] {
+        let cause = layers.overlay.trace(path.as_bytes()).unwrap().cause.map(|cause| cause.to_string());
+        assert_eq!(cause.as_deref(), expected, "{path}");
     }
 }
 

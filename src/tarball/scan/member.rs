@@ -14,6 +14,8 @@ pub struct Extensions {
     pub pax: Option<Pax>,
     pub long_name: Option<Vec<u8>>,
     pub long_link: Option<Vec<u8>>,
+    /// How large the extended headers are together, bytes.
+    pub bytes: u64,
 }
 
 impl Extensions {

@@ -26,7 +26,7 @@ use tree::Tree;
 
 use super::index::format::ExtentRecord;
 
-/// The largest extended header, bytes. An attribute has at most 64 KiB, a name 4.
+/// The largest extended header, and all of one entry together, bytes. An attribute has at most 64 KiB, a name 4.
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// How much one tar may be.
@@ -142,9 +142,11 @@ impl<R: Read> Scan<R> {
     /// The content of an extended header.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>, Problem> {
         let size = number::count("size", &header.as_old().size)?;
-        if size > MAX_EXTENSION {
-            return Err(Problem::ExtensionTooLarge { size, limit: MAX_EXTENSION });
+        let together = self.extensions.bytes.saturating_add(size);
+        if together > MAX_EXTENSION {
+            return Err(Problem::ExtensionTooLarge { size: together, limit: MAX_EXTENSION });
         }
+        self.extensions.bytes = together;
         self.stream.bytes(size)
     }
 

@@ -238,6 +238,19 @@ fn extended_headers_that_lie() {
     let large = Tar::new().entry(b'x', b"x", b"", |header| header.set_size((1 << 20) + 1));
     let error = refused(&large.end());
     assert!(matches!(error.problem, Problem::ExtensionTooLarge { size: 1_048_577, .. }), "{error}");
+    // Many for one entry are as much as a large one.
+    let value = [0; 60_000];
+    let mut many = Tar::new();
+    for _ in 0..18 {
+        many = many.pax(&[("SCHILY.xattr.user.a", &value)]);
+    }
+    let error = refused(&many.file("x", b"").end());
+    assert!(matches!(error.problem, Problem::ExtensionTooLarge { size: 1_080_486, .. }), "{error}");
+    let mut many = Tar::new();
+    for _ in 0..18 {
+        many = many.pax(&[("SCHILY.xattr.user.a", &value)]).file("x", b"");
+    }
+    assert_eq!(dump(&index(&many.end())).len(), 2);
     let error = refused(&Tar::new().pax(&[("mtime", b"1")]).end());
     assert!(matches!(error.problem, Problem::ExtensionWithoutEntry), "{error}");
     let error = refused(&Tar::new().entry(b'x', b"x", b"99 path=x\n", |_| {}).file("a", b"").end());

@@ -61,6 +61,9 @@ fn the_topmost_that_has_the_name_is_found() {
     );
     // In this layer it was not there yet.
     assert_eq!(finds(vec![file("a", "1"), link("a").file("a", b"2")], "link"), (1, b"1".to_vec()));
+    // A name that cannot be one leads nowhere: not to the directory above.
+    let long = Tar::new().symlink("s", &format!("d/{}", "x".repeat(256)));
+    is_missing(vec![file("d/a", "1").file("b", b"2"), long.link("link", "s/b")]);
     // Where it is not below, what comes later in this layer will do.
     assert_eq!(finds(vec![file("b", "1"), link("a").file("a", b"2")], "link"), (2, b"2".to_vec()));
     assert_eq!(finds(vec![link("d/a").file("d/a", b"2")], "link"), (1, b"2".to_vec()));

@@ -18,6 +18,7 @@ mod damaged;
 mod full;
 mod hostile;
 mod identities;
+mod look;
 mod meaning;
 mod place;
 mod podman;

@@ -99,3 +99,6 @@ impl Overlay {
         Ok(deleted)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,6 +261,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_there_once_it_is_complete_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        for expected in [Ok(()), Err(Kind::Exists)] {
+            let _ = fs::rename(&target, dir.path().join("other")); // it is there the second time only
+            let staging = Staging::begin(&target).unwrap();
+            fs::write(dir.path().join(".target.lamina-unpack/target"), "new").unwrap();
+            if expected.is_err() {
+                fs::write(&target, "others").unwrap();
+            }
+            assert_eq!(staging.publish_file().map_err(|error| error.kind().clone()), expected);
+            let text = if expected.is_ok() { "new" } else { "others" };
+            assert_eq!(fs::read_to_string(&target).unwrap(), text);
+        }
+        assert_eq!(names_in(dir.path()), ["other", "target"]);
+    }
+
+    #[test]
     fn what_has_appeared_at_the_target_stays() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("target");

@@ -21,8 +21,8 @@ pub const EPILOGUE: Epilogue = Epilogue {
     examples: &[
         Example { what: "a file of an image", command: "lamina cat app.tar /etc/os-release" },
         Example {
-            what: "what an instruction has changed in a file",
-            command: "diff <(lamina cat app.tar /etc/passwd --up-to 2) <(lamina cat app.tar /etc/passwd)",
+            what: "a file as it was before layer 3 changed it",
+            command: "lamina cat app.tar /etc/passwd --up-to 2",
         },
     ],
     notes: &[Note {

@@ -237,7 +237,7 @@ fn man_pages_have_the_usual_sections() {
         let usual: Vec<&str> =
             sections.iter().copied().filter(|section| expected.contains(section)).collect();
         assert_eq!(usual, expected, "{args:?}: {sections:?}");
-        for odd in ["see a summary with", "lamina\\-help", "EXTRA", "<sub"] {
+        for odd in ["see a summary with", "lamina\\-help", ".SH EXTRA", "<sub"] {
             assert!(!page.contains(odd), "{args:?}: {odd} in {page}");
         }
     }

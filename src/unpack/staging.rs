@@ -113,6 +113,32 @@ impl Staging {
     }
 }
 
+impl Staging {
+    /// What it is called, and the only file in it that [`Staging::publish_file`] takes.
+    pub fn file_name(&self) -> NameBuf {
+        self.target.clone()
+    }
+
+    /// Gives what has the target's name in it that name beside it; the directory is then removed.
+    ///
+    /// # Errors
+    /// Something is at the target.
+    pub fn publish_file(self) -> Result<()> {
+        let name = self.target.as_name();
+        let to = (self.parent.as_fd(), name);
+        match names::rename((self.dir.as_fd(), name), to, RenameFlag::NoReplace) {
+            Ok(()) => Ok(()),
+            Err(Errno::EEXIST) => Err(Error::new(OP, Kind::Exists)),
+            // A file system that knows no such rename: a link replaces nothing either.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {
+                names::link(At::Name(self.dir.as_fd(), name), self.parent.as_fd(), name).op(OP)
+            }
+            Err(errno) => Err(Error::new(OP, errno)),
+        }
+        .at(self.target().as_os_str().as_bytes())
+    }
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.armed {

@@ -14,6 +14,8 @@ mod stack;
 mod commit;
 #[path = "union/deep.rs"]
 mod deep;
+#[path = "union/explain.rs"]
+mod explain;
 #[path = "union/lowers.rs"]
 mod lowers;
 #[path = "union/nodes.rs"]

@@ -190,6 +190,7 @@ fn differences(
     if is_type(lower.mode) != is_type(upper.mode) {
         return vec!["type"];
     }
+    let (Some(lower), Some(upper)) = (below.own_stat(), above.own_stat()) else { return Vec::new() };
     let xattrs = || matches!((below.xattrs(), above.xattrs()), (Ok(below), Ok(above)) if below != above);
     let others = [
         ("target", own.is_some_and(|own| own.target != detail.target)),

@@ -73,9 +73,9 @@ pub enum Reason {
 /// Was a layer's answer part of the result?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The resolver asked for it.
-    Asked,
-    /// The search had ended above: what is there is hidden.
+    /// The result was made of it, or ended by it.
+    Counts,
+    /// What is there is hidden by what is above it.
     Hidden,
 }
 
@@ -107,6 +107,14 @@ impl Said<'_> {
             Found::Leaf(leaf) => Some(&leaf.stat),
             Found::Dir(dir) => Some(&dir.stat),
             Found::Absent | Found::Whiteout => None,
+        }
+    }
+
+    /// The attributes that the layer gives it: none of a directory that a tar has no entry for, only for what is in it.
+    pub fn own_stat(&self) -> Option<&Stat> {
+        match &self.found {
+            Found::Dir(dir) if dir.attributes == Attributes::Below => None,
+            _ => self.stat(),
         }
     }
 
@@ -254,6 +262,13 @@ impl Overlay {
             (None, Some(here)) => (here.path, None, here.layers),
             (None, None) => return Err(Error::new("explain", Kind::Stale)),
         };
+        // A directory above it may be deleted or hidden: of what was never in it, that is not the reason.
+        if let Some((reason @ (Reason::Deleted(_) | Reason::HiddenByOpaque(_)), cause)) = &mut absent
+            && *cause != path
+            && !layers.iter().any(is_there)
+        {
+            (*reason, *cause) = (Reason::NeverExisted, path.clone());
+        }
         let (outcome, cause) = match (absent, &resolution) {
             (Some((reason, cause)), _) => (Outcome::Absent(reason), Some(cause)),
             (None, Some(resolution)) => (there(resolution)?, None),
@@ -268,7 +283,7 @@ impl Overlay {
         let mut cut = None;
         for depth in (0..self.stack.depths().ordinary).map(Depth) {
             let layer = self.stack.layer(depth);
-            let part = if cut.is_some() { Part::Hidden } else { Part::Asked };
+            let part = if cut.is_some() { Part::Hidden } else { Part::Counts };
             let dir = DirIn::root(layer)?;
             let found = layer.look_root()?;
             if cut.is_none() && found.opaque && layer.directory().is_none() {
@@ -291,7 +306,7 @@ impl Overlay {
             .map(Depth)
             .zip(&here.positions)
             .filter_map(|(depth, position)| Some((depth, position.as_ref()?)))
-            .filter(|(_, position)| position.part == Part::Asked)
+            .filter(|(_, position)| position.part == Part::Counts)
             .collect();
         let depths: Vec<Depth> = parts.iter().map(|(depth, _)| *depth).collect();
         let mut asked: BTreeMap<Depth, Said<'s>> = BTreeMap::new();
@@ -305,14 +320,14 @@ impl Overlay {
                         resolver.answer(Found::Absent);
                         continue;
                     };
-                    let said = look(position, *depth, name.as_name(), Part::Asked)?;
+                    let said = look(position, *depth, name.as_name(), Part::Counts)?;
                     resolver.answer(said.found.clone());
                     asked.insert(*depth, said);
                     question = Question::Name(name);
                 }
                 Step::Ask(Ask::AtPath { depth, path }) => {
                     let walked = DirIn::walk(self.stack.layer(depth), &path, self.options.redirects)?;
-                    let said = self.look_at(depth, &path, Part::Asked)?;
+                    let said = self.look_at(depth, &path, Part::Counts)?;
                     asked.insert(depth, Said { found: walked.found.clone(), ..said });
                     resolver.answer_walked(walked);
                     question = Question::Path(path);
@@ -333,6 +348,11 @@ impl Overlay {
                 }
             };
             layers.push(said);
+        }
+        // That the resolver asked does not mean that it made use of the answer: a file below a directory is looked at to
+        // know that nothing is merged with it.
+        for said in layers.iter_mut().filter(|said| !is_used(&resolution, said)) {
+            said.part = Part::Hidden;
         }
         // Data-only layers are asked, too, and have no names of their own.
         Ok((resolution, layers))
@@ -372,6 +392,18 @@ fn look<'s>(position: &Position<'s>, depth: Depth, name: Name<'_>, part: Part) -
     Ok(Said { depth, path, found, part, problem: None, object, dir })
 }
 
+/// Is what a layer has part of the result?
+fn is_used(resolution: &Resolution, said: &Said<'_>) -> bool {
+    match (resolution, &said.found) {
+        (_, Found::Absent | Found::Whiteout) | (Resolution::Absent(_), _) => true,
+        (Resolution::Dir(merged), _) => merged.parts.iter().any(|part| part.depth == said.depth),
+        (Resolution::Leaf { meta, data }, _) => {
+            let has_data = matches!(data, Data::Below(part) if part.depth == said.depth);
+            has_data || meta.depth == said.depth
+        }
+    }
+}
+
 /// What a layer has that was not asked, or why that cannot be told.
 fn or_why_not(looked: Result<Said<'_>>, depth: Depth, path: RelPath) -> Said<'_> {
     looked.unwrap_or_else(|problem| Said { problem: Some(problem), ..Said::nothing(depth, path) })
@@ -390,7 +422,7 @@ fn enter<'s>(
     };
     let mut positions = Vec::with_capacity(layers.len());
     for said in &layers {
-        let part = if parts.contains(&said.depth) { Part::Asked } else { Part::Hidden };
+        let part = if parts.contains(&said.depth) { Part::Counts } else { Part::Hidden };
         let position = match &said.dir {
             None => None,
             Some(dir) => {
@@ -400,13 +432,16 @@ fn enter<'s>(
         };
         positions.push(position);
     }
-    let cut = parts.last().and_then(|last| cut_below(*last, &layers)).map(|cut| (cut, path.clone()));
+    let cut = parts
+        .last()
+        .and_then(|last| cut_below(*last, here.cut.as_ref(), &layers))
+        .map(|cut| (cut, path.clone()));
     let cut = cut.or_else(|| here.cut.clone());
     Ok(Here { path, positions, cut, layers })
 }
 
 /// What ends the search below the last part of a directory.
-fn cut_below(last: Depth, layers: &[Said<'_>]) -> Option<Cut> {
+fn cut_below(last: Depth, above: Option<&(Cut, RelPath)>, layers: &[Said<'_>]) -> Option<Cut> {
     let opaque = layers
         .iter()
         .find(|said| said.depth == last)
@@ -414,17 +449,23 @@ fn cut_below(last: Depth, layers: &[Said<'_>]) -> Option<Cut> {
     if opaque {
         return Some(Cut::Opaque(last));
     }
-    layers.iter().filter(|said| said.depth > last).find_map(|said| match &said.found {
+    // Where the search has ended above, what lower layers have here ends nothing any more.
+    let end = above.map(|(Cut::Opaque(depth) | Cut::Whiteout(depth) | Cut::Leaf(depth), _)| *depth);
+    let reached = |said: &&Said<'_>| said.depth > last && end.is_none_or(|end| said.depth <= end);
+    layers.iter().filter(reached).find_map(|said| match &said.found {
         Found::Whiteout => Some(Cut::Whiteout(said.depth)),
         Found::Leaf(_) => Some(Cut::Leaf(said.depth)),
         Found::Absent | Found::Dir(_) => None,
     })
 }
 
+fn is_there(said: &Said<'_>) -> bool {
+    matches!(said.found, Found::Leaf(_) | Found::Dir(_))
+}
+
 /// Why there is nothing at a path, given what ended the search above and what the layers have all the same; and where that
 /// reason is.
 fn reason(why: Why, cut: Option<&(Cut, RelPath)>, path: &RelPath, layers: &[Said<'_>]) -> (Reason, RelPath) {
-    let is_there = |said: &Said<'_>| matches!(said.found, Found::Leaf(_) | Found::Dir(_));
     match (why, cut) {
         (Why::Deleted(depth), _) => (Reason::Deleted(depth), path.clone()),
         (Why::NeverExisted, Some((cut, at))) if layers.iter().any(is_there) => {

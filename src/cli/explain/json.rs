@@ -73,7 +73,7 @@ pub fn of(opened: &Opened, explained: &Explained<'_>) -> ExplainedPath {
 }
 
 fn entry(said: &Said<'_>, facts: &LayerFacts) -> Entry {
-    let stat = said.stat();
+    let stat = said.own_stat();
     Entry {
         layer: facts.number,
         digest: facts.digest.map(|digest| digest.to_string()),

@@ -39,21 +39,34 @@ pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
         let target = terminal::shown_bytes(&link.target);
         text.push_str(&format!("  by the symlink {} -> {target}\n", shown_path(&link.at)));
     }
+    for (said, facts) in explained.trace.layers.iter().zip(&opened.layers) {
+        if let Some(problem) = &said.problem {
+            text.push_str(&format!(
+                "  what layer {} has is hidden, and cannot be told: {problem}\n",
+                facts.number
+            ));
+        }
+    }
     text.push_str(&table(opened, explained, look));
     text
 }
 
 /// A line for each layer, with what fits; where that is too little, a block.
 fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
-    for precision in [Precision::Second, Precision::Day] {
+    for precision in [Some(Precision::Second), Some(Precision::Day), None] {
         let (head, rows) = rows(opened, explained, precision);
-        if look.width.is_some_and(|width| width_before_last(&head, &rows) + terminal::LEAST_CUT > width) {
-            continue;
-        }
-        let text = terminal::table_with_text(&head, &rows, look.width);
+        let whole = terminal::table(&head, &rows, None);
+        let fits = |width| whole.lines().all(|line| line.width() <= width);
+        let can_be_cut = |width| width_before_last(&head, &rows) + terminal::LEAST_CUT <= width;
+        let text = match look.width {
+            Some(width) if fits(width) => whole,
+            Some(width) if can_be_cut(width) => terminal::table_with_text(&head, &rows, Some(width)),
+            Some(_) => continue,
+            None => whole,
+        };
         return if look.colours { coloured(&text, explained) } else { text };
     }
-    let (head, mut rows) = rows(opened, explained, Precision::Second);
+    let (head, mut rows) = rows(opened, explained, Some(Precision::Second));
     for cell in rows.iter_mut().filter_map(|row| row.first_mut()) {
         let (mark, number) = cell.split_at(cell.len().min(MARK_LEN));
         *cell = format!("{mark}layer {number}");
@@ -65,7 +78,7 @@ fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
 fn rows(
     opened: &Opened,
     explained: &Explained<'_>,
-    precision: Precision,
+    precision: Option<Precision>,
 ) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let said = explained.trace.layers.iter().zip(&explained.details).zip(&opened.layers);
     let whole: Vec<[String; 9]> =
@@ -104,8 +117,8 @@ fn coloured(table: &str, explained: &Explained<'_>) -> String {
         let style = match said {
             None => Style::new(),
             Some(said) if wins(explained, said) => WINS,
-            Some(said) if said.part == Part::Asked && said.stat().is_some() => Style::new(),
-            Some(said) if said.part == Part::Asked && matches!(said.found, Found::Whiteout) => Style::new(),
+            Some(said) if said.part == Part::Counts && said.stat().is_some() => Style::new(),
+            Some(said) if said.part == Part::Counts && matches!(said.found, Found::Whiteout) => Style::new(),
             Some(_) => IS_HIDDEN,
         };
         text.push_str(&format!("{style}{line}{style:#}\n"));
@@ -126,7 +139,7 @@ fn shown_path(path: &RelPath) -> String {
 fn wins(explained: &Explained<'_>, said: &Said<'_>) -> bool {
     match explained.trace.outcome {
         Outcome::There { kind: FileKind::Directory, .. } => {
-            said.part == Part::Asked && matches!(said.found, Found::Dir(_))
+            said.part == Part::Counts && matches!(said.found, Found::Dir(_))
         }
         Outcome::There { depth, data, .. } => said.depth == depth || Some(said.depth) == data,
         Outcome::Absent(_) => false,
@@ -137,10 +150,15 @@ fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
     let layer = |depth: Depth| layer(opened, depth);
     match explained.trace.outcome {
         Outcome::There { kind: FileKind::Directory, depth, .. } => {
-            let parts = explained.trace.layers.iter().filter(|said| wins(explained, said)).count();
-            match parts {
-                0 | 1 => format!("directory of {}", layer(depth)),
-                parts => format!("directory, merged from {parts} layers; as {} has it", layer(depth)),
+            let mut parts = explained.trace.layers.iter().filter(|said| wins(explained, said));
+            let (top, others) = (parts.next().map_or(depth, |said| said.depth), parts.count());
+            let what = match others {
+                0 => format!("directory of {}", layer(top)),
+                others => format!("directory, merged from {} layers", others + 1),
+            };
+            match others == 0 && top == depth {
+                true => what,
+                false => format!("{what}; its attributes are those of {}", layer(depth)),
             }
         }
         Outcome::There { kind, depth, data } => {
@@ -199,11 +217,11 @@ fn row(
     said: &Said<'_>,
     detail: &Detail,
     facts: &LayerFacts,
-    precision: Precision,
+    precision: Option<Precision>,
 ) -> [String; 9] {
     let none = || NONE.to_owned();
     let mark = if wins(explained, said) { "> " } else { "  " };
-    let stat = said.stat();
+    let stat = said.own_stat();
     let size = match &said.found {
         Found::Leaf(leaf) if leaf.stat.is_regular() => human::size(leaf.stat.size),
         _ => none(),
@@ -220,7 +238,9 @@ fn row(
         size,
         stat.map_or_else(none, |stat| format!("{:04o}", stat.mode & 0o7777)),
         stat.map_or_else(none, |stat| format!("{}:{}", stat.uid, stat.gid)),
-        stat.and_then(|stat| human::time(stat.mtime.0, precision)).unwrap_or_else(none),
+        stat.zip(precision)
+            .and_then(|(stat, precision)| human::time(stat.mtime.0, precision))
+            .unwrap_or_else(none),
         content,
         differs,
         facts.made_by(),
@@ -231,7 +251,7 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
     let mut text = match &said.found {
         Found::Absent => match &said.problem {
             None => return NONE.to_owned(),
-            Some(error) => return format!("({})", error.kind()),
+            Some(_) => return "(unknown)".to_owned(),
         },
         Found::Dir(dir) if dir.opaque => "opaque directory".to_owned(),
         Found::Leaf(leaf) if leaf.metacopy.is_some() => "metadata only".to_owned(),
@@ -251,6 +271,6 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
     }
     match said.part {
         Part::Hidden => format!("({text})"),
-        Part::Asked => text,
+        Part::Counts => text,
     }
 }

@@ -1,14 +1,17 @@
 //! Three layers of a few names, and what is said of each path.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
 use crate::config::{Behaviour, StackSpec};
+use crate::sys::fs::At;
+use crate::sys::xattr::{self, SetMode};
 
 struct Layers {
-    _temp: tempfile::TempDir,
+    temp: tempfile::TempDir,
     overlay: Overlay,
 }
 
@@ -26,7 +29,7 @@ fn layers(layers: &[&[&str]]) -> Layers {
         spec.lowers.push(root.into());
     }
     let overlay = Overlay::open_stack(&spec, &Behaviour::default()).unwrap();
-    Layers { _temp: temp, overlay }
+    Layers { temp, overlay }
 }
 
 fn make(root: &Path, entry: &str) {
@@ -63,7 +66,7 @@ fn explain(layers: &Layers, path: &str) -> String {
             Found::Dir(_) => "dir",
         };
         match said.part {
-            Part::Asked => what.to_owned(),
+            Part::Counts => what.to_owned(),
             Part::Hidden => format!("({what})"),
         }
     };
@@ -107,7 +110,7 @@ fn what_is_missing_says_why() {
         ("gone", "gone: Deleted(Depth(1)): - whiteout (leaf)"),
         ("tree", "tree: Deleted(Depth(1)): - whiteout (dir)"),
         ("tree/sub/x", "tree/sub/x: Deleted(Depth(1)): - - (leaf)"),
-        ("tree/none", "tree/none: Deleted(Depth(1)): - - -"),
+        ("tree/none", "tree/none: NeverExisted: - - -"),
         ("opaque/old", "opaque/old: HiddenByOpaque(Depth(1)): - - (leaf)"),
         ("opaque/none", "opaque/none: NeverExisted: - - -"),
         ("opaque", "opaque: Directory of 1: - opaque (dir)"),
@@ -118,6 +121,33 @@ fn what_is_missing_says_why() {
     ] {
         assert_eq!(explain(&layers, path), expected, "{path}");
     }
+}
+
+#[test]
+fn what_is_not_merged_is_hidden() {
+    let layers = layers(&[&["a/x", "b=file"], &["a=file", "b/x"], &["a/y", "b/y"]]);
+    assert_eq!(explain(&layers, "a"), "a: Directory of 0: dir (leaf) (dir)");
+    assert_eq!(explain(&layers, "b"), "b: Regular of 0: leaf (dir) (dir)");
+}
+
+#[test]
+fn what_ends_the_search_first_is_the_reason() {
+    let layers = layers(&[&["d/s/"], &["d/.wh..wh..opq"], &["d/.wh.s"], &["d/s/x"]]);
+    assert_eq!(explain(&layers, "d/s/x"), "d/s/x: HiddenByOpaque(Depth(1)): - - - (leaf)");
+}
+
+#[test]
+fn a_corrupt_marker_counts_only_where_the_union_would_run_into_it() {
+    let layers = layers(&[&["hidden=a file"], &["hidden/", "met/"]]);
+    for path in ["1/hidden", "1/met"] {
+        let dir = fs::File::open(layers.temp.path().join(path)).unwrap();
+        xattr::set(At::Fd(dir.as_fd()), b"user.overlay.redirect", b"../x", SetMode::Any).unwrap();
+    }
+    assert_eq!(explain(&layers, "hidden"), "hidden: Regular of 0: leaf -");
+    let trace = layers.overlay.trace(b"hidden").unwrap();
+    assert!(trace.layers[0].problem.is_none());
+    assert!(matches!(trace.layers[1].problem.as_ref().unwrap().kind(), Kind::Corrupt(_)));
+    assert!(explain(&layers, "met").contains("corrupt"), "{}", explain(&layers, "met"));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
-use super::{commit, completions, explain, inspect, layers, list, man, mount, store, umount, unpack};
+use super::{
+    cat, commit, completions, explain, extract, inspect, layers, list, ls, man, mount, store, umount, unpack,
+};
 
 /// The colours of the help.
 pub const STYLES: Styles = Styles::styled()
@@ -98,6 +100,19 @@ pub enum Command {
     ///
     /// It is the walk that a mount would do, with what every layer has on the way. No mount is made.
     Explain(explain::ExplainArgs),
+    /// List what is in a source, with the layer that each name comes from
+    ///
+    /// It is what a mount of the source would show, or one of its layers. No mount is made, and no data is read.
+    Ls(ls::LsArgs),
+    /// Print files of a source
+    ///
+    /// Their bytes are written to standard output as they are. No mount is made.
+    Cat(cat::CatArgs),
+    /// Copy a file or a whole directory out of a source
+    ///
+    /// Owners, modes, times, attributes, links, devices and holes are as the source has them, as far as this user may set them.
+    /// No mount is made.
+    Extract(extract::ExtractArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use clap::ValueHint;
 use sha2::{Digest as _, Sha256};
 
+pub use self::json::kind_name;
+pub use self::text::absent;
 use super::epilogue::{Epilogue, Example, Note};
 use super::image_args::{SelectArgs, StoreArgs};
 use super::opened::{self, Opened};

@@ -1,5 +1,8 @@
 //! Numbers as people read them: sizes and ages.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// Bytes in units of a thousand, with three digits: `999 B`, `1.23 kB`, `12.3 MB`, `508 MB`.
 ///
 /// Units of a thousand, because that is what `docker images`, `podman images` and `skopeo` show for the same images.
@@ -42,6 +45,24 @@ pub fn age(seconds: i64) -> String {
         _ => (seconds / (365 * DAY), "year"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// How much of a time is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Precision {
+    Second,
+    Day,
+}
+
+/// A time in UTC, by its seconds since 1970; `None` beyond the years that calendars have (-9999 to 9999).
+pub fn time(seconds: i64, precision: Precision) -> Option<String> {
+    let time = Timestamp::from_second(seconds).ok()?.to_zoned(TimeZone::UTC);
+    let format = match precision {
+        Precision::Second => "%Y-%m-%d %H:%M:%S",
+        Precision::Day => "%Y-%m-%d",
+    };
+    Some(time.strftime(format).to_string())
 }
 
 #[cfg(test)]

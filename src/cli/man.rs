@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example};
 use super::{
-    Cli, Failure, args, commit, completions, explain, inspect, layers, list, mount, store, terminal, umount,
-    unpack,
+    Cli, Failure, args, cat, commit, completions, explain, extract, inspect, layers, list, ls, mount, store,
+    terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -42,6 +42,9 @@ pub enum Page {
     List,
     Inspect,
     Explain,
+    Ls,
+    Cat,
+    Extract,
     Layers,
     Unpack,
     Commit,
@@ -58,6 +61,9 @@ impl Page {
             Page::List => "list",
             Page::Inspect => "inspect",
             Page::Explain => "explain",
+            Page::Ls => "ls",
+            Page::Cat => "cat",
+            Page::Extract => "extract",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -74,6 +80,9 @@ impl Page {
             Page::List => list::EPILOGUE,
             Page::Inspect => inspect::EPILOGUE,
             Page::Explain => explain::EPILOGUE,
+            Page::Ls => ls::EPILOGUE,
+            Page::Cat => cat::EPILOGUE,
+            Page::Extract => extract::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,

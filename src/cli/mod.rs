@@ -1,11 +1,13 @@
 //! The command line: arguments in, exit code and text out.
 
 mod args;
+mod cat;
 mod commit;
 mod compat;
 mod completions;
 mod epilogue;
 mod explain;
+mod extract;
 mod failure;
 mod human;
 mod image_args;
@@ -13,6 +15,7 @@ mod inspect;
 mod layers;
 mod list;
 mod log_setup;
+mod ls;
 mod man;
 mod mount;
 mod opened;
@@ -78,6 +81,9 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
         Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
         Command::Inspect(inspect) => cli.log.init().and_then(|()| inspect::run(inspect)),
         Command::Explain(explain) => cli.log.init().and_then(|()| explain::run(explain)),
+        Command::Ls(ls) => cli.log.init().and_then(|()| ls::run(ls)),
+        Command::Cat(cat) => cli.log.init().and_then(|()| cat::run(cat)),
+        Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

@@ -1,5 +1,8 @@
 //! A SOURCE to look into: its stack, opened read-only without a mount, and what is known of each layer.
 
+mod resolved;
+mod selection;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +18,12 @@ use crate::digest::Digest;
 use crate::image::store::Lease;
 use crate::image::{Image, ImageRef};
 use crate::overlay::Overlay;
+use crate::resolve::Depth;
 use crate::source::Source;
 use crate::source::images::Images;
+
+pub use self::resolved::{AtEnd, Resolved};
+pub use self::selection::{Selection, SelectionArgs};
 
 /// What is known of a layer besides its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +63,8 @@ impl LayerFacts {
 
 /// A stack, open.
 pub struct Opened {
+    /// As the caller named it, on one line.
+    pub name: String,
     /// The union.
     pub overlay: Overlay,
     /// What is known of each ordinary layer, top first: as the union counts its depths.
@@ -65,6 +74,16 @@ pub struct Opened {
 
 /// Opens a SOURCE. A mount point of a live mount is its whole stack, the upper too.
 pub fn open(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Opened, Failure> {
+    open_selected(word, select, store, Selection::All)
+}
+
+/// Opens some layers of a SOURCE. They keep their numbers.
+pub fn open_selected(
+    word: &OsStr,
+    select: &SelectArgs,
+    store: &StoreArgs,
+    selection: Selection,
+) -> Result<Opened, Failure> {
     let progress = store.progress();
     let mut images = Images::new(select.select(), store.dir()?, store.options(), &progress);
     let mut behaviour = Behaviour { read_only: true, ..Behaviour::default() };
@@ -93,8 +112,26 @@ pub fn open(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Open
     for (index, layer) in facts.iter_mut().enumerate() {
         layer.number = count - index;
     }
-    let overlay = Overlay::open_stack(&spec, &behaviour)?;
-    Ok(Opened { overlay, layers: facts, _leases: images.into_leases() })
+    let name = super::terminal::shown(Path::new(word));
+    let topmost = selection.topmost(&name, &facts)?;
+    let overlay = match selection {
+        Selection::All => Overlay::open_stack(&spec, &behaviour)?,
+        Selection::Only(_) => {
+            facts = facts.get(topmost).cloned().into_iter().collect();
+            let depth = u16::try_from(topmost).map_err(|_| Failure::trouble("there are too many layers"))?;
+            Overlay::open_layer(&spec, &behaviour, Depth(depth))?
+        }
+        Selection::UpTo(_) => {
+            facts.drain(..topmost);
+            let lowers = topmost.saturating_sub(usize::from(spec.upper.is_some()));
+            if topmost > 0 {
+                spec.upper = None;
+            }
+            spec.lowers.drain(..lowers);
+            Overlay::open_stack(&spec, &behaviour)?
+        }
+    };
+    Ok(Opened { name, overlay, layers: facts, _leases: images.into_leases() })
 }
 
 /// A directory. Its number is given once all layers are known.

@@ -11,12 +11,54 @@ use crate::error::describe;
 
 /// Writes to standard output. A reader that has gone (`lamina list | head -1`) is no failure.
 pub fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::trouble(format!("standard output: {}", describe(&error))))
+    let mut out = Out::new();
+    out.write(text)?;
+    out.finish()
+}
+
+/// Is anybody still reading what is written?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Reader {
+    There,
+    Gone,
+}
+
+/// Standard output, for text that is written in pieces.
+pub struct Out {
+    out: io::BufWriter<io::StdoutLock<'static>>,
+    reader: Reader,
+}
+
+impl Out {
+    /// Nothing is written yet.
+    pub fn new() -> Self {
+        Out { out: io::BufWriter::with_capacity(64 << 10, io::stdout().lock()), reader: Reader::There }
+    }
+
+    /// Writes. Once the reader has gone, which is no failure, nothing more needs to be written.
+    pub fn write(&mut self, text: &[u8]) -> Result<Reader, Failure> {
+        if self.reader == Reader::There {
+            let written = self.out.write_all(text);
+            self.reader = reader(written)?;
         }
-        _ => Ok(()),
+        Ok(self.reader)
+    }
+
+    /// Writes what is left.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        if self.reader == Reader::There {
+            reader(self.out.flush())?;
+        }
+        Ok(())
+    }
+}
+
+fn reader(written: io::Result<()>) -> Result<Reader, Failure> {
+    match written {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::trouble(format!("standard output: {}", describe(&error)))),
     }
 }
 

@@ -207,14 +207,19 @@ fn named(prepared: &[PreparedLayer]) -> Result<Vec<(LowerSpec, NameBuf)>, Failur
 }
 
 /// What is said of what could not be written as the image has it.
-fn warnings(losses: &Losses) -> Vec<String> {
-    let Losses { owners, attributes, devices, recorded_specials, null_devices } = *losses;
+pub(super) fn warnings(losses: &Losses) -> Vec<String> {
+    let Losses { own, owners, attributes, devices, recorded_specials, null_devices } = *losses;
     let mut lines = Vec::new();
     let mut say = |count: u64, one: &str, many: &str| match count {
         0 => {}
         1 => lines.push(format!("1 {one}")),
         count => lines.push(format!("{count} {many}")),
     };
+    say(
+        own,
+        "file or directory belongs to you, without suid and sgid bits: only root can give it to its owner",
+        "files and directories belong to you, without suid and sgid bits: only root can give them to their owners",
+    );
     say(
         owners,
         "symlink belongs to you: its owner cannot be recorded",

@@ -19,6 +19,7 @@ mod object;
 mod open;
 mod open_file;
 mod ownership;
+mod provenance;
 mod readdir;
 #[cfg(feature = "image")]
 mod reading;

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::layer::Attributes;
 use crate::marker::switches_on_a_root;
 use crate::path::RelPath;
-use crate::resolve::Redirects;
+use crate::resolve::{Depth, Redirects};
 use crate::sys::fs::At;
 use crate::sys::{handle, identity};
 
@@ -34,7 +34,19 @@ impl Overlay {
     /// work directory on another file system, in use, left volatile or that cannot be emptied, a namespace that
     /// cannot be written.
     pub fn open_stack(spec: &StackSpec, behaviour: &Behaviour) -> Result<Overlay> {
-        let stack = Stack::open(spec, behaviour)?;
+        Overlay::over(Stack::open(spec, behaviour)?, behaviour)
+    }
+
+    /// Opens one layer of a stack, alone and read-only. Its hard links to files of layers below lead there all the same;
+    /// nothing else of those is seen. In errors the layer has the number that it has in the stack.
+    ///
+    /// # Errors
+    /// A layer of the stack cannot be opened; there is none at that depth; the behaviour is not read-only.
+    pub fn open_layer(spec: &StackSpec, behaviour: &Behaviour, depth: Depth) -> Result<Overlay> {
+        Overlay::over(Stack::open(spec, behaviour)?.only(depth)?, behaviour)
+    }
+
+    fn over(stack: Stack, behaviour: &Behaviour) -> Result<Overlay> {
         let numbers = InodeNumbers::new(stack.layers().map(|layer| layer.dev()), behaviour);
         let root = Arc::new(root_node(&stack, &numbers)?);
         let options = options(&stack, behaviour);

@@ -156,6 +156,21 @@ impl Stack {
         }
     }
 
+    /// A read-only stack of one of the layers. What its hard links lead to in layers below stays open with it.
+    ///
+    /// # Errors
+    /// There is none at that depth, or the stack is writable.
+    pub(super) fn only(self, depth: Depth) -> Result<Stack> {
+        let no_layer = || Error::new("open layer", Kind::Invalid("there is no such layer"));
+        let Stack::ReadOnly(mut lowers) = self else {
+            return Err(Error::new("open layer", Kind::Invalid("the stack must be opened read-only")));
+        };
+        let index = usize::from(depth.0);
+        lowers.ordinary.truncate(index.saturating_add(1));
+        let layer = lowers.ordinary.pop().filter(|_| lowers.ordinary.len() == index).ok_or_else(no_layer)?;
+        Ok(Stack::ReadOnly(Lowers { ordinary: vec![layer], data_only: Vec::new() }))
+    }
+
     /// The upper, to change something in.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! All layers merged into one tree: what a mount of them shows, because it is read from the same union.
+//! All layers merged into one tree, or a part of it: what a mount of them shows, because it is read from the same union.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -31,16 +31,44 @@ pub fn flat(
     form: Form,
     written: Written<'_>,
 ) -> Result<Losses> {
-    let mut writer = TreeWriter {
-        union,
-        names,
-        root: into,
-        maker: Maker::new(form),
-        links: HashMap::new(),
-        buffer: Vec::new(),
-        written,
-    };
-    writer.write()?;
+    tree(union, NodeId::ROOT, names, into, form, written)
+}
+
+/// Writes what is in a directory of the union into an empty directory, and gives that the directory's attributes. The node,
+/// which is held, is let go.
+///
+/// # Errors
+/// As [`flat`]. Paths in them are from the directory on.
+pub fn tree(
+    union: &Overlay,
+    from: NodeId,
+    names: Names,
+    into: BorrowedFd<'_>,
+    form: Form,
+    written: Written<'_>,
+) -> Result<Losses> {
+    let mut writer = TreeWriter::new(union, names, into, form, written);
+    writer.write(from)?;
+    Ok(writer.maker.losses)
+}
+
+/// Writes anything but a directory, by a name in a directory. The node, which is held, is let go.
+///
+/// # Errors
+/// As [`flat`].
+pub fn leaf(
+    union: &Overlay,
+    entry: &Entry,
+    into: BorrowedFd<'_>,
+    name: Name<'_>,
+    form: Form,
+    written: Written<'_>,
+) -> Result<Losses> {
+    let mut writer = TreeWriter::new(union, Names::ByCount, into, form, written);
+    let path = RelPath::root().join(name);
+    let made = writer.leaf(into, name, &path, entry.node, &entry.attr).at(path.as_bytes());
+    union.forget(entry.node, 1);
+    made?;
     Ok(writer.maker.losses)
 }
 
@@ -64,15 +92,21 @@ struct TreeWriter<'a> {
     names: Names,
     root: BorrowedFd<'a>,
     maker: Maker,
-    /// The first name of each object that has several, by its inode number.
-    links: HashMap<u64, RelPath>,
+    /// The first name of each object that has several, by its inode number. A file of the upper may show the number of
+    /// the one it was copied from, and is another: hence the second.
+    links: HashMap<(u64, bool), RelPath>,
     buffer: Vec<u8>,
     written: Written<'a>,
 }
 
-impl TreeWriter<'_> {
-    fn write(&mut self) -> Result<()> {
-        let mut waiting = vec![Dir { path: RelPath::root(), node: NodeId::ROOT }];
+impl<'a> TreeWriter<'a> {
+    fn new(union: &'a Overlay, names: Names, root: BorrowedFd<'a>, form: Form, written: Written<'a>) -> Self {
+        let maker = Maker::new(form);
+        TreeWriter { union, names, root, maker, links: HashMap::new(), buffer: Vec::new(), written }
+    }
+
+    fn write(&mut self, from: NodeId) -> Result<()> {
+        let mut waiting = vec![Dir { path: RelPath::root(), node: from }];
         let mut made = Vec::new();
         while let Some(dir) = waiting.pop() {
             self.fill(&dir, &mut waiting).at(dir.path.as_bytes())?;
@@ -119,8 +153,11 @@ impl TreeWriter<'_> {
         attr: &Attr,
     ) -> Result<()> {
         let has_names = attr.nlink > 1 || self.names == Names::Any;
-        if has_names && self.link(dir, name, path, attr.ino)? {
-            return Ok(());
+        if has_names {
+            let object = (attr.ino, self.union.is_of_upper(node)?);
+            if self.link(dir, name, path, object)? {
+                return Ok(());
+            }
         }
         let attributes = self.attributes(node, attr)?;
         let target;
@@ -144,8 +181,14 @@ impl TreeWriter<'_> {
     }
 
     /// Makes a name the link of one that is there already; `false` where it is the first, or no more can be linked.
-    fn link(&mut self, dir: BorrowedFd<'_>, name: Name<'_>, path: &RelPath, ino: u64) -> Result<bool> {
-        if let Some(first) = self.links.get(&ino)
+    fn link(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: Name<'_>,
+        path: &RelPath,
+        object: (u64, bool),
+    ) -> Result<bool> {
+        if let Some(first) = self.links.get(&object)
             && let Some((parent, first_name)) = first.split_last()
         {
             let parent = fs::open_dir_below(self.root, parent.as_bytes()).op("open directory")?;
@@ -156,7 +199,7 @@ impl TreeWriter<'_> {
                 Err(errno) => return Err(Error::new("make hard link", errno)),
             }
         }
-        self.links.insert(ino, path.clone());
+        self.links.insert(object, path.clone());
         Ok(false)
     }
 

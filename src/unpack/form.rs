@@ -19,6 +19,9 @@ pub enum Owners {
     /// Into `user.containers.override_stat`; everything belongs to the user who unpacks, and can be read, entered and
     /// removed by them. Suid and sgid bits are recorded only: the files are another's by now.
     Recorded,
+    /// Into the inodes as far as this user may, as `cp -a` does; what they may not is counted. No suid and sgid bits where
+    /// the owner is another than should be.
+    AsPermitted,
 }
 
 /// How a layer says that something below it is deleted.
@@ -64,6 +67,16 @@ pub struct Form {
 }
 
 impl Form {
+    /// A copy that is used as it is: nothing in it is marked.
+    pub fn copy() -> Form {
+        Form {
+            product: Product::Tree,
+            owners: Owners::AsPermitted,
+            deletions: Deletions::OciFile,
+            opaque: OpaqueMarks::OciFile,
+        }
+    }
+
     /// Finds out which marks this user can write in `dir`, by writing them and removing them again.
     pub fn probe(dir: BorrowedFd<'_>, product: Product, owners: Owners) -> Result<Form> {
         const OP: &str = "find out which marks can be written";
@@ -104,7 +117,7 @@ impl Form {
     /// nothing else reads the records.
     pub(super) fn xattr_rules(&self) -> Option<XattrRules> {
         match (self.product, self.owners) {
-            (Product::Tree, Owners::Exact) => None,
+            (Product::Tree, Owners::Exact) | (_, Owners::AsPermitted) => None,
             (_, Owners::Exact) => Some(XattrRules::new(MarkersRead::Both, StatOverride::Off)),
             (_, Owners::Recorded) => Some(XattrRules::new(MarkersRead::Both, StatOverride::Containers)),
         }

@@ -12,7 +12,7 @@ mod layers;
 mod object;
 mod staging;
 
-pub use flat::{Names, flat};
+pub use flat::{Names, flat, leaf, tree};
 pub use form::{Deletions, Form, OpaqueMarks, Owners, Product};
 pub use layers::layers;
 pub use staging::Staging;
@@ -22,6 +22,8 @@ use std::ops::AddAssign;
 /// What could not be written as the image has it. None of it is an error: the rest of the tree is as it should be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Losses {
+    /// Objects of other users that belong to the user who writes them: they may give them to nobody.
+    pub own: u64,
     /// Symlinks whose owner is the user who unpacks: nothing can be recorded on a symlink.
     pub owners: u64,
     /// Attributes that the file system or this user cannot have.
@@ -36,6 +38,7 @@ pub struct Losses {
 
 impl AddAssign for Losses {
     fn add_assign(&mut self, other: Self) {
+        self.own += other.own;
         self.owners += other.owners;
         self.attributes += other.attributes;
         self.devices += other.devices;

@@ -19,6 +19,8 @@ use crate::sys::xattr::{self, SetMode};
 const MAJOR_END: u32 = 1 << 12;
 const MINOR_END: u32 = 1 << 20;
 
+const SUID_SGID: u32 = libc::S_ISUID | libc::S_ISGID;
+
 /// What an object is given once it is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attributes {
@@ -88,7 +90,7 @@ impl Maker {
 
     /// Is everything in the inode itself?
     pub fn records_nothing(&self) -> bool {
-        self.form.owners == Owners::Exact
+        self.form.owners != Owners::Recorded
     }
 
     /// Makes anything but a directory, complete. A device that this user may not make is left out, and counted.
@@ -133,7 +135,7 @@ impl Maker {
                 Kind::Invalid("its number is larger than the kernel keeps"),
             ));
         }
-        if self.form.owners == Owners::Exact {
+        if self.form.owners != Owners::Recorded {
             return match fs::mknod(dir, name, type_bits | 0o600, major, minor) {
                 Ok(()) => Ok(Some(Sort::Special)),
                 // Root of a user namespace may make no devices.
@@ -158,11 +160,8 @@ impl Maker {
 
     /// Gives an object its attributes. For a directory: once everything in it is made.
     pub fn finish(&mut self, at: At<'_>, sort: Sort, attributes: &Attributes) -> Result<()> {
-        let Attributes { perm, uid, gid, .. } = *attributes;
         // In this order: changing the owner clears suid bits and capabilities, and an ACL changes the mode.
-        if self.form.owners == Owners::Exact {
-            fs::chown(at, Some(uid), Some(gid)).op("set owner")?;
-        }
+        let perm = self.own(at, attributes)?;
         for (name, value) in &attributes.xattrs {
             self.set_xattr(at, sort, name, value)?;
         }
@@ -176,11 +175,34 @@ impl Maker {
         fs::utimens(at, time(attributes.atime), time(attributes.mtime)).op("set times")
     }
 
+    /// Gives an object its owner, where that goes into the inode; the mode that may follow.
+    fn own(&mut self, at: At<'_>, attributes: &Attributes) -> Result<u32> {
+        let Attributes { perm, uid, gid, .. } = *attributes;
+        match self.form.owners {
+            Owners::Recorded => return Ok(perm),
+            Owners::Exact => fs::chown(at, Some(uid), Some(gid)).op("set owner")?,
+            Owners::AsPermitted => match fs::chown(at, Some(uid), Some(gid)) {
+                Ok(()) => {}
+                // Nobody may give files away, or there is no such user in this user namespace.
+                Err(Errno::EPERM | Errno::EINVAL) => {
+                    self.losses.own += 1;
+                    match fs::chown(at, None, Some(gid)) {
+                        // It may be one of their groups, and may not.
+                        Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
+                        Err(errno) => return Err(Error::new("set group", errno)),
+                    }
+                    return Ok(perm & !SUID_SGID);
+                }
+                Err(errno) => return Err(Error::new("set owner", errno)),
+            },
+        }
+        Ok(perm)
+    }
+
     /// The permission bits that the inode gets.
     fn inode_perm(&self, sort: Sort, perm: u32) -> u32 {
-        const SUID_SGID: u32 = libc::S_ISUID | libc::S_ISGID;
         match (self.form.owners, sort) {
-            (Owners::Exact, _) => perm,
+            (Owners::Exact | Owners::AsPermitted, _) => perm,
             (Owners::Recorded, Sort::Root | Sort::Directory) => (perm & !SUID_SGID) | 0o700,
             (Owners::Recorded, _) => (perm & !SUID_SGID) | 0o600,
         }

@@ -113,6 +113,32 @@ impl Staging {
     }
 }
 
+impl Staging {
+    /// What it is called, and the only file in it that [`Staging::publish_file`] takes.
+    pub fn file_name(&self) -> NameBuf {
+        self.target.clone()
+    }
+
+    /// Gives what has the target's name in it that name beside it; the directory is then removed.
+    ///
+    /// # Errors
+    /// Something is at the target.
+    pub fn publish_file(self) -> Result<()> {
+        let name = self.target.as_name();
+        let to = (self.parent.as_fd(), name);
+        match names::rename((self.dir.as_fd(), name), to, RenameFlag::NoReplace) {
+            Ok(()) => Ok(()),
+            Err(Errno::EEXIST) => Err(Error::new(OP, Kind::Exists)),
+            // A file system that knows no such rename: a link replaces nothing either.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {
+                names::link(At::Name(self.dir.as_fd(), name), self.parent.as_fd(), name).op(OP)
+            }
+            Err(errno) => Err(Error::new(OP, errno)),
+        }
+        .at(self.target().as_os_str().as_bytes())
+    }
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.armed {
@@ -232,6 +258,24 @@ mod tests {
         staging.publish().unwrap();
         drop(Staging::begin(&target).unwrap());
         assert_eq!(names_in(dir.path()), ["target"]);
+    }
+
+    #[test]
+    fn a_file_is_there_once_it_is_complete_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        for expected in [Ok(()), Err(Kind::Exists)] {
+            let _ = fs::rename(&target, dir.path().join("other")); // it is there the second time only
+            let staging = Staging::begin(&target).unwrap();
+            fs::write(dir.path().join(".target.lamina-unpack/target"), "new").unwrap();
+            if expected.is_err() {
+                fs::write(&target, "others").unwrap();
+            }
+            assert_eq!(staging.publish_file().map_err(|error| error.kind().clone()), expected);
+            let text = if expected.is_ok() { "new" } else { "others" };
+            assert_eq!(fs::read_to_string(&target).unwrap(), text);
+        }
+        assert_eq!(names_in(dir.path()), ["other", "target"]);
     }
 
     #[test]

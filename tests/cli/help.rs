@@ -73,14 +73,14 @@ fn completions_know_the_words_of_each_command() {
     let bash = script("bash");
     for words in [
         "bash zsh fish",
-        "mount umount list inspect explain layers unpack commit store completions man",
+        "mount umount list inspect explain ls cat extract layers unpack commit store completions man",
         "redirect_dir=on",
     ] {
         assert!(bash.contains(words), "{words}: {bash}");
     }
     let zsh = script("zsh");
     for words in [
-        ":(mount umount list inspect explain layers unpack commit store completions man)",
+        ":(mount umount list inspect explain ls cat extract layers unpack commit store completions man)",
         "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
         ":OPT,OPT:(ro redirect_dir=on",
     ] {
@@ -89,7 +89,10 @@ fn completions_know_the_words_of_each_command() {
     let fish = script("fish");
     for (command, words) in [
         ("completions", "bash zsh fish"),
-        ("man", "mount umount list inspect explain layers unpack commit store completions man"),
+        (
+            "man",
+            "mount umount list inspect explain ls cat extract layers unpack commit store completions man",
+        ),
         ("umount", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),
     ] {
@@ -97,7 +100,7 @@ fn completions_know_the_words_of_each_command() {
         assert!(fish.contains(&line), "{line}: {fish}");
     }
     // Where an image may be named, the shell offers its files.
-    for command in ["mount", "inspect", "layers", "unpack", "explain"] {
+    for command in ["mount", "inspect", "layers", "unpack", "explain", "ls", "cat", "extract"] {
         assert!(
             !fish.contains(&format!("__fish_lamina_using_subcommand {command}\" -f")),
             "{command}: {fish}"
@@ -124,6 +127,10 @@ fn help_fits_on_80_columns() {
         &["umount"],
         &["list"],
         &["inspect"],
+        &["explain"],
+        &["ls"],
+        &["cat"],
+        &["extract"],
         &["layers"],
         &["unpack"],
         &["commit"],
@@ -152,6 +159,10 @@ fn an_example_has_its_line_to_itself() {
         &["umount"],
         &["list"],
         &["inspect"],
+        &["explain"],
+        &["ls"],
+        &["cat"],
+        &["extract"],
         &["layers"],
         &["unpack"],
         &["commit"],
@@ -202,6 +213,9 @@ fn man_pages_have_the_usual_sections() {
         (&["man", "umount"], "LAMINA-UMOUNT", "\\fBlamina umount\\fR [OPTIONS] MOUNTPOINT..."),
         (&["man", "list"], "LAMINA-LIST", "\\fBlamina list\\fR [OPTIONS]"),
         (&["man", "inspect"], "LAMINA-INSPECT", "\\fBlamina inspect\\fR [OPTIONS] IMAGE"),
+        (&["man", "ls"], "LAMINA-LS", "\\fBlamina ls\\fR [OPTIONS] SOURCE [PATH]"),
+        (&["man", "cat"], "LAMINA-CAT", "\\fBlamina cat\\fR [OPTIONS] SOURCE PATH..."),
+        (&["man", "extract"], "LAMINA-EXTRACT", "\\fBlamina extract\\fR [OPTIONS] SOURCE PATH DEST"),
         (&["man", "layers"], "LAMINA-LAYERS", "\\fBlamina layers\\fR [OPTIONS] IMAGE"),
         (&["man", "commit"], "LAMINA-COMMIT", "\\fBlamina commit\\fR [OPTIONS] SOURCE TARGET"),
         (&["man", "unpack"], "LAMINA-UNPACK", "\\fBlamina unpack\\fR [OPTIONS] IMAGE DIR"),
@@ -223,7 +237,7 @@ fn man_pages_have_the_usual_sections() {
         let usual: Vec<&str> =
             sections.iter().copied().filter(|section| expected.contains(section)).collect();
         assert_eq!(usual, expected, "{args:?}: {sections:?}");
-        for odd in ["see a summary with", "lamina\\-help", "EXTRA", "<sub"] {
+        for odd in ["see a summary with", "lamina\\-help", ".SH EXTRA", "<sub"] {
             assert!(!page.contains(odd), "{args:?}: {odd} in {page}");
         }
     }

@@ -19,6 +19,7 @@ mod explain;
 mod full;
 mod hostile;
 mod identities;
+mod look;
 mod meaning;
 mod place;
 mod podman;

@@ -99,7 +99,8 @@ pub fn entry_name(said: &Said<'_>) -> &'static str {
     }
 }
 
-fn kind_name(kind: FileKind) -> &'static str {
+/// The type of an object, in one word.
+pub fn kind_name(kind: FileKind) -> &'static str {
     match kind {
         FileKind::Regular => "file",
         FileKind::Directory => "directory",

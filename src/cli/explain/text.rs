@@ -1,16 +1,15 @@
 //! The explanation for people.
 
 use clap::builder::styling::{AnsiColor, Style};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr;
 
 use super::json::entry_name;
 use super::{Content, Detail, Explained};
+use crate::cli::human::{self, Precision};
 use crate::cli::opened::{LayerFacts, Opened};
-use crate::cli::{human, terminal};
+use crate::cli::terminal;
 use crate::layer::Found;
-use crate::overlay::{FileKind, Outcome, Part, Reason, Said};
+use crate::overlay::{FileKind, Outcome, Part, Reason, Said, Trace};
 use crate::path::RelPath;
 use crate::resolve::Depth;
 
@@ -31,14 +30,6 @@ pub struct Look {
     pub width: Option<usize>,
     /// Does it show colours?
     pub colours: bool,
-}
-
-/// How much of a time is told.
-#[derive(Debug, Clone, Copy)]
-enum Precision {
-    Second,
-    Day,
-    Nothing,
 }
 
 /// The explanation of one path.
@@ -62,7 +53,7 @@ pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
 
 /// A line for each layer, with what fits; where that is too little, a block.
 fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
-    for precision in [Precision::Second, Precision::Day, Precision::Nothing] {
+    for precision in [Some(Precision::Second), Some(Precision::Day), None] {
         let (head, rows) = rows(opened, explained, precision);
         let whole = terminal::table(&head, &rows, None);
         let fits = |width| whole.lines().all(|line| line.width() <= width);
@@ -80,7 +71,7 @@ fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
         };
         return if look.colours { coloured(&text, explained) } else { text };
     }
-    let (head, mut rows) = rows(opened, explained, Precision::Second);
+    let (head, mut rows) = rows(opened, explained, Some(Precision::Second));
     for cell in rows.iter_mut().filter_map(|row| row.first_mut()) {
         let (mark, number) = cell.split_at(cell.len().min(MARK_LEN));
         *cell = format!("{mark}layer {number}");
@@ -92,7 +83,7 @@ fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
 fn rows(
     opened: &Opened,
     explained: &Explained<'_>,
-    precision: Precision,
+    precision: Option<Precision>,
 ) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let said = explained.trace.layers.iter().zip(&explained.details).zip(&opened.layers);
     let whole: Vec<[String; 9]> =
@@ -161,10 +152,7 @@ fn wins(explained: &Explained<'_>, said: &Said<'_>) -> bool {
 }
 
 fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
-    let layer = |depth: Depth| match opened.layers.get(usize::from(depth.0)) {
-        Some(facts) => format!("layer {} ({})", facts.number, facts.made_by()),
-        None => format!("the layer at depth {}", depth.0),
-    };
+    let layer = |depth: Depth| layer(opened, depth);
     match explained.trace.outcome {
         Outcome::There { kind: FileKind::Directory, depth, .. } => {
             let mut parts = explained.trace.layers.iter().filter(|said| wins(explained, said));
@@ -186,19 +174,29 @@ fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
             };
             format!("{} of {}{data}", kind_text(kind), layer(depth))
         }
-        Outcome::Absent(reason) => {
-            let trace = &explained.trace;
-            let cause = trace.cause.as_ref().unwrap_or(&trace.path);
-            let at = shown_path(cause);
-            let why = match reason {
-                Reason::NeverExisted => format!("no layer has {at}"),
-                Reason::Deleted(depth) if *cause == trace.path => format!("deleted in {}", layer(depth)),
-                Reason::Deleted(depth) => format!("{at} was deleted in {}", layer(depth)),
-                Reason::HiddenByOpaque(depth) => format!("hidden by the opaque {at} of {}", layer(depth)),
-                Reason::ParentNotADirectory(depth) => format!("{at} is no directory in {}", layer(depth)),
-            };
-            format!("does not exist: {why}")
-        }
+        Outcome::Absent(reason) => absent(opened, &explained.trace, reason),
+    }
+}
+
+/// Why there is nothing: what follows the path in a sentence.
+pub fn absent(opened: &Opened, trace: &Trace<'_>, reason: Reason) -> String {
+    let layer = |depth| layer(opened, depth);
+    let cause = trace.cause.as_ref().unwrap_or(&trace.path);
+    let at = shown_path(cause);
+    let why = match reason {
+        Reason::NeverExisted => format!("no layer has {at}"),
+        Reason::Deleted(depth) if *cause == trace.path => format!("deleted in {}", layer(depth)),
+        Reason::Deleted(depth) => format!("{at} was deleted in {}", layer(depth)),
+        Reason::HiddenByOpaque(depth) => format!("hidden by the opaque {at} of {}", layer(depth)),
+        Reason::ParentNotADirectory(depth) => format!("{at} is no directory in {}", layer(depth)),
+    };
+    format!("does not exist: {why}")
+}
+
+fn layer(opened: &Opened, depth: Depth) -> String {
+    match opened.layers.get(usize::from(depth.0)) {
+        Some(facts) => format!("layer {} ({})", facts.number, facts.made_by()),
+        None => format!("the layer at depth {}", depth.0),
     }
 }
 
@@ -224,7 +222,7 @@ fn row(
     said: &Said<'_>,
     detail: &Detail,
     facts: &LayerFacts,
-    precision: Precision,
+    precision: Option<Precision>,
 ) -> [String; 9] {
     let none = || NONE.to_owned();
     let mark = if wins(explained, said) { "> " } else { "  " };
@@ -245,7 +243,9 @@ fn row(
         size,
         stat.map_or_else(none, |stat| format!("{:04o}", stat.mode & 0o7777)),
         stat.map_or_else(none, |stat| format!("{}:{}", stat.uid, stat.gid)),
-        stat.and_then(|stat| time(stat.mtime.0, precision)).unwrap_or_else(none),
+        stat.zip(precision)
+            .and_then(|(stat, precision)| human::time(stat.mtime.0, precision))
+            .unwrap_or_else(none),
         content,
         differs,
         facts.made_by(),
@@ -278,15 +278,4 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
         Part::Hidden => format!("({text})"),
         Part::Counts => text,
     }
-}
-
-/// In UTC.
-fn time(seconds: i64, precision: Precision) -> Option<String> {
-    let time = Timestamp::from_second(seconds).ok()?.to_zoned(TimeZone::UTC);
-    let format = match precision {
-        Precision::Second => "%Y-%m-%d %H:%M:%S",
-        Precision::Day => "%Y-%m-%d",
-        Precision::Nothing => return None,
-    };
-    Some(time.strftime(format).to_string())
 }

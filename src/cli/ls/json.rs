@@ -1,0 +1,114 @@
+//! The listing for programs. The field names are a format: see `docs/cli.md`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::Sink;
+use super::rows::{Row, What};
+use crate::cli::Failure;
+use crate::cli::explain::kind_name;
+use crate::cli::terminal::{Out, Reader};
+use crate::control::PathText;
+use crate::overlay::FileKind;
+
+/// An array with an object on each line.
+pub struct Json {
+    out: Out,
+    before: &'static str,
+}
+
+impl Json {
+    /// Nothing is written yet.
+    pub fn new() -> Self {
+        Json { out: Out::new(), before: "[\n" }
+    }
+}
+
+impl Sink for Json {
+    fn announce(&mut self, _: &[Row]) {}
+
+    fn row(&mut self, row: &Row) -> Result<Reader, Failure> {
+        let json = serde_json::to_string(&Entry::of(row))
+            .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
+        let before = std::mem::replace(&mut self.before, ",\n");
+        self.out.write(before.as_bytes())?;
+        self.out.write(json.as_bytes())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+        let end = if self.before == ",\n" { "\n]\n" } else { "[]\n" };
+        self.out.write(end.as_bytes())?;
+        self.out.finish()
+    }
+}
+
+/// One name.
+#[derive(Debug, Serialize)]
+struct Entry {
+    path: PathText,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    layer: usize,
+    mode: Option<u32>,
+    nlink: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    size: Option<u64>,
+    mtime: Option<i64>,
+    target: Option<PathText>,
+    device: Option<Device>,
+}
+
+#[derive(Debug, Serialize)]
+struct Device {
+    kind: &'static str,
+    major: u32,
+    minor: u32,
+}
+
+impl Entry {
+    fn of(row: &Row) -> Self {
+        let text = |bytes: &[u8]| PathText::from(Path::new(OsStr::from_bytes(bytes)));
+        let path = text(&[b"/", row.path.as_bytes()].concat());
+        let (attr, target) = match &row.what {
+            What::There { attr, target } => (Some(attr), target.as_deref().map(text)),
+            What::Deleted => (None, None),
+        };
+        let device = |kind| attr.map(|attr| Device { kind, major: attr.rdev.major, minor: attr.rdev.minor });
+        Entry {
+            path,
+            kind: attr.map_or("whiteout", |attr| kind_name(attr.kind)),
+            layer: row.layer,
+            mode: attr.map(|attr| attr.perm),
+            nlink: attr.map(|attr| attr.nlink),
+            uid: attr.map(|attr| attr.uid),
+            gid: attr.map(|attr| attr.gid),
+            size: attr.map(|attr| attr.size),
+            mtime: attr.map(|attr| attr.mtime.sec),
+            target,
+            device: match attr.map(|attr| attr.kind) {
+                Some(FileKind::CharDevice) => device("character"),
+                Some(FileKind::BlockDevice) => device("block"),
+                _ => None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::RelPath;
+
+    #[test]
+    fn json_is_the_documented_one() {
+        let row = Row { path: RelPath::new(b"a/b\xff").unwrap(), layer: 3, what: What::Deleted };
+        assert_eq!(
+            serde_json::to_string(&Entry::of(&row)).unwrap(),
+            r#"{"path":{"bytes":[47,97,47,98,255]},"type":"whiteout","layer":3,"mode":null,"nlink":null,"uid":null,"gid":null,"size":null,"mtime":null,"target":null,"device":null}"#
+        );
+    }
+}

@@ -169,7 +169,7 @@ fn write(
         author: args.author.as_deref(),
         message: args.message.as_deref(),
     };
-    commit(&request).map_err(|error| failure(&error))
+    commit(&request, &args.store.progress()).map_err(|error| failure(&error))
 }
 
 impl From<CommitError> for Failure {

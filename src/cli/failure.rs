@@ -80,11 +80,7 @@ impl From<Refusal> for Failure {
 
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
-        let hint = error.hint();
-        match error {
-            SourceError::Image { .. } => Failure::trouble(error.to_string()).hint(hint),
-            SourceError::Empty | SourceError::List { .. } => Failure::usage(error.to_string()).hint(hint),
-        }
+        Failure::usage(error.to_string()).hint(error.hint())
     }
 }
 

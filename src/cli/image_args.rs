@@ -54,6 +54,15 @@ pub struct SelectArgs {
 }
 
 impl SelectArgs {
+    /// The option that was given, if any was; the first of two.
+    pub fn given(&self) -> Option<&'static str> {
+        match self {
+            SelectArgs { tag: Some(_), .. } => Some("--tag"),
+            SelectArgs { platform: Some(_), .. } => Some("--platform"),
+            SelectArgs { tag: None, platform: None } => None,
+        }
+    }
+
     /// For opening the image.
     pub fn select(&self) -> Select {
         Select { tag: self.tag.clone(), platform: self.platform.clone() }
@@ -104,7 +113,7 @@ pub struct StoreArgs {
     /// Where it is.
     #[command(flatten)]
     pub place: StoreDirArgs,
-    /// Refuse an image whose layers unpack to more than SIZE, as 20G or 512MiB [default: 64GiB]
+    /// Refuse an image whose compressed layers unpack to more than SIZE in all, as 20G or 512MiB [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub max_unpacked: Option<Bytes>,
     /// Show no progress

@@ -26,7 +26,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
     ],
     notes: &[Note {
         heading: "What is counted",
-        text: "Added: paths that the layers below do not have. Changed: paths that they have and this layer has too; a \
+        text: "Unpacked: the bytes of the layer's files. Added: paths that the layers below do not have. Changed: paths that they have and this layer has too; a \
                directory only where its owner, mode or attributes are others. Deleted: paths that they have and that are \
                gone with this layer, each in a deleted directory. An instruction without a layer (ENV, CMD) has no number.",
     }],
@@ -52,7 +52,10 @@ pub fn run(args: &LayersArgs) -> Result<(), Failure> {
     let rows = Row::of_image(&image, &counted(&image, &prepared)?);
     let text = match args.json {
         true => terminal::json(&rows)?,
-        false => rows::table(&rows, Timestamp::now(), terminal::width()) + &misfit(image.history_fit),
+        false => {
+            rows::table(&rows, Timestamp::now(), terminal::width())
+                + &misfit(image.history_fit, image.layers.len())
+        }
     };
     terminal::print(text.as_bytes())
 }
@@ -66,9 +69,12 @@ fn counted(image: &Image, prepared: &[PreparedLayer]) -> Result<Vec<Counted>, Fa
 }
 
 /// What is said below the table where the history does not account for the layers.
-fn misfit(fit: HistoryFit) -> String {
+fn misfit(fit: HistoryFit, layers: usize) -> String {
     match fit {
         HistoryFit::Exact => String::new(),
+        HistoryFit::Short(count) if count == layers => {
+            "\nThe image does not say by what its layers were made.\n".to_owned()
+        }
         HistoryFit::Short(1) => "\nThe image does not say by what its topmost layer was made.\n".to_owned(),
         HistoryFit::Short(count) => {
             format!("\nThe image does not say by what its {count} topmost layers were made.\n")

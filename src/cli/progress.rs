@@ -109,7 +109,11 @@ impl Progress for Shown {
                     if *layers > 1 && all.is_none() {
                         *all = Some(bars.add(bar(*total, "all layers".to_owned())));
                     }
-                    let one = bar(running.work.bytes, label(&running.work));
+                    let label = label(&running.work);
+                    let one = match running.work.bytes {
+                        Some(bytes) => bar(bytes, label),
+                        None => count(label),
+                    };
                     running.bar = Some(match all {
                         Some(all) => bars.insert_before(all, one),
                         None => bars.add(one),
@@ -135,7 +139,8 @@ impl Progress for Shown {
             return;
         };
         // Failed work has not come to its end; the error says the rest.
-        let whole = running.done == running.work.bytes;
+        // Of work whose end nobody knows beforehand, the command's result tells.
+        let whole = Some(running.done) == running.work.bytes;
         if let (Form::Lines(say), true, true) = (&self.form, running.told, whole) {
             say(&format!("{}: done", name(&running.work)));
         }
@@ -160,18 +165,21 @@ impl Drop for Shown {
     }
 }
 
-/// `lamina: layer 2 of 5 (sha256:0123456789ab)`.
+/// `lamina: layer 2 of 5 (sha256:0123456789ab)`, or `(new)`.
 fn name(work: &Work) -> String {
-    format!("lamina: layer {} of {} (sha256:{})", work.layer, work.of, work.digest.short())
+    let digest = work.digest.map_or("new".to_owned(), |digest| format!("sha256:{}", digest.short()));
+    format!("lamina: layer {} of {} ({digest})", work.layer, work.of)
 }
 
 fn begun(work: &Work) -> String {
-    format!("{} {}", doing(work.task), human::size(work.bytes))
+    let doing = doing(work.task);
+    work.bytes.map_or(doing.to_owned(), |bytes| format!("{doing} {}", human::size(bytes)))
 }
 
 /// What stands before a bar.
 fn label(work: &Work) -> String {
-    format!("layer {:>2} {} {}", work.layer, work.digest.short(), doing(work.task))
+    let digest = work.digest.map_or("new".to_owned(), |digest| digest.short().to_string());
+    format!("layer {:>2} {digest} {}", work.layer, doing(work.task))
 }
 
 fn doing(task: Task) -> &'static str {
@@ -179,15 +187,27 @@ fn doing(task: Task) -> &'static str {
         Task::Check => "verifying",
         Task::Index => "indexing",
         Task::Unpack => "unpacking",
+        Task::Write => "writing",
+        Task::Copy => "copying",
     }
 }
 
-fn bar(bytes: u64, label: String) -> ProgressBar {
+/// A bar as all of lamina's are.
+pub(super) fn bar(bytes: u64, label: String) -> ProgressBar {
     let style = ProgressStyle::with_template(
-        "{msg:33} [{bar:20}] {decimal_bytes:>9} of {decimal_total_bytes:>9}  {eta}",
+        "{msg:33} [{bar:20}] {decimal_bytes:>9} of {decimal_total_bytes:>9}  {eta} left",
     );
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
     ProgressBar::new(bytes).with_style(style).with_message(label)
+}
+
+/// In place of a bar, where nobody knows how much there is to do: how much is done.
+fn count(label: String) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{msg:33} {spinner} {decimal_bytes:>9}  {decimal_bytes_per_sec}");
+    ProgressBar::no_length()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        .with_message(label)
 }
 
 #[cfg(test)]
@@ -206,8 +226,8 @@ mod tests {
     }
 
     fn work(layer: usize) -> Work {
-        let digest = Digest::from_bytes([0xab; 32]);
-        Work { layer, of: 3, digest, task: Task::Unpack, bytes: 2_000_000 }
+        let digest = Some(Digest::from_bytes([0xab; 32]));
+        Work { layer, of: 3, digest, task: Task::Unpack, bytes: Some(2_000_000) }
     }
 
     /// As if the work had begun long ago.
@@ -235,6 +255,11 @@ mod tests {
         shown.end(2);
         shown.end(3);
         shown.waiting(1);
+        // Work whose end is not known.
+        shown.begin(&Work { digest: None, task: Task::Write, bytes: None, ..work(1) });
+        age(&shown, 1);
+        shown.advance(1, 1_000);
+        shown.end(1);
         assert_eq!(
             SAID.take(),
             [
@@ -242,6 +267,7 @@ mod tests {
                 "lamina: layer 3 of 3 (sha256:abababababab): unpacking 2.00 MB",
                 "lamina: layer 2 of 3 (sha256:abababababab): done",
                 "lamina: layer 1: another lamina works on it; waiting for that",
+                "lamina: layer 1 of 3 (new): writing",
             ]
         );
     }

@@ -142,7 +142,11 @@ fn layers(
         return Err(Failure::usage("there are no layers").hint("give at least one directory or image"));
     }
     if !has_images {
-        return Ok((directories, Vec::new()));
+        return match request.images.select.given() {
+            None => Ok((directories, Vec::new())),
+            Some(option) => Err(Failure::usage(format!("{option} chooses an image, and no layer is one"))
+                .hint("leave it out, or name the image; a directory is one if it is an OCI layout")),
+        };
     }
     check(request, &directories, privilege)?;
     let ImageOptions { select, store } = &request.images;

@@ -31,7 +31,9 @@ pub const EPILOGUE: Epilogue = Epilogue {
     notes: &[Note {
         heading: "The store",
         text: "Layers that are compressed in their image are decompressed into the store, once; of others it has an index \
-               only. All of it can be made again from the images, and nothing that is mounted is ever removed.",
+               only. All of it can be made again from the images, and nothing that is mounted is ever removed. lamina store \
+               ls has in brackets the images whose file is gone or has changed. Its sizes are those of whole tars, with their \
+               headers; lamina layers and inspect count the bytes of the files.",
     }],
 };
 

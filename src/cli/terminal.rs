@@ -113,11 +113,11 @@ pub fn table(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Strin
     }
 }
 
-/// As [`table`], but the last column holds text of any length: it is cut where the line would be wider than the terminal.
-/// Blocks are made where less than [`LEAST_CUT`] cells would be left of it; the text is then what a block is headed by.
-pub fn table_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
+/// Columns of which the last holds text of any length: it is cut where the line would be wider than the terminal. `None` where
+/// less than [`LEAST_CUT`] cells would be left of it.
+pub fn columns_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Option<String> {
     let (Some(width), Some(last)) = (width, head.len().checked_sub(1)) else {
-        return table(head, rows, width);
+        return Some(table(head, rows, None));
     };
     let head_cells: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
     let cells =
@@ -126,17 +126,7 @@ pub fn table_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>
         (0..last).map(|column| cells(column).map(|cell| cell.width()).max().unwrap_or(0) + 2).sum();
     let left = width.saturating_sub(before);
     if left < LEAST_CUT {
-        let mut head = head.to_vec();
-        head.rotate_right(1);
-        let text_first = |row: &Vec<String>| {
-            let mut row = row.clone();
-            row.rotate_right(1);
-            if let Some(text) = row.first_mut() {
-                *text = cut(text, width);
-            }
-            row
-        };
-        return blocks(&head, &rows.iter().map(text_first).collect::<Vec<_>>());
+        return None;
     }
     let shorten = |row: &Vec<String>| {
         row.iter()
@@ -145,7 +135,22 @@ pub fn table_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>
             .collect()
     };
     let rows: Vec<Vec<String>> = rows.iter().map(shorten).collect();
-    table(head, &rows, None)
+    Some(table(head, &rows, None))
+}
+
+/// Rows of which the last cell holds text of any length: a block for each, headed by as much of that as the terminal shows.
+pub fn blocks_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
+    let mut head = head.to_vec();
+    head.rotate_right(1);
+    let text_first = |row: &Vec<String>| {
+        let mut row = row.clone();
+        row.rotate_right(1);
+        if let (Some(text), Some(width)) = (row.first_mut(), width) {
+            *text = cut(text, width);
+        }
+        row
+    };
+    blocks(&head, &rows.iter().map(text_first).collect::<Vec<_>>())
 }
 
 /// What must be left of a text for a table to make sense, cells.
@@ -190,11 +195,16 @@ fn columns(rows: &[Vec<String>]) -> String {
 }
 
 /// The first cell of each row on a line of its own, and the others below it, each after its head. What is not known
-/// (`-`) is left out.
+/// (`-`) is left out; where that is the first cell, the next one is the first, with its head.
 fn blocks(head: &[&str], rows: &[Vec<String>]) -> String {
     let block = |row: &Vec<String>| {
         let mut lines = row.iter().zip(head).filter(|(cell, _)| *cell != "-");
-        let title = lines.next().map(|(cell, _)| cell.clone()).unwrap_or_default();
+        let is_known = row.first().is_some_and(|cell| cell != "-");
+        let title = lines.next().map(|(cell, head)| match is_known {
+            true => cell.clone(),
+            false => format!("{} {cell}", head.to_lowercase()),
+        });
+        let title = title.unwrap_or_default();
         let fields: Vec<Vec<String>> =
             lines.map(|(cell, head)| vec![format!("  {}", head.to_lowercase()), cell.clone()]).collect();
         format!("{title}\n{}", columns(&fields))
@@ -236,14 +246,17 @@ mod tests {
         let head = ["#", "INSTRUCTION"];
         let rows = [vec!["1".into(), "RUN make all install clean".into()], vec!["-".into(), "CMD sh".into()]];
         let whole = "#  INSTRUCTION\n1  RUN make all install clean\n-  CMD sh\n";
-        assert_eq!(table_with_text(&head, &rows, None), whole);
-        assert_eq!(table_with_text(&head, &rows, Some(29)), whole);
+        assert_eq!(columns_with_text(&head, &rows, None).unwrap(), whole);
+        assert_eq!(columns_with_text(&head, &rows, Some(29)).unwrap(), whole);
         assert_eq!(
-            table_with_text(&head, &rows, Some(28)),
+            columns_with_text(&head, &rows, Some(28)).unwrap(),
             "#  INSTRUCTION\n1  RUN make all install cle…\n-  CMD sh\n"
         );
+        assert_eq!(columns_with_text(&head, &rows, Some(22)), None);
         let blocks = "RUN make all install…\n  #  1\n\nCMD sh\n";
-        assert_eq!(table_with_text(&head, &rows, Some(22)), blocks);
+        assert_eq!(blocks_with_text(&head, &rows, Some(22)), blocks);
+        let unnamed = [vec!["1".into(), "-".into()]];
+        assert_eq!(blocks_with_text(&head, &unnamed, Some(22)), "# 1\n");
         assert_eq!(cut("層層層", 5), "層層…");
         assert_eq!(cut("層層層", 4), "層…");
         assert_eq!(cut("ab", 2), "ab");

@@ -16,6 +16,8 @@ const BLOCK: u64 = 512;
 const MOST_MEMBERS: usize = 100_000;
 /// The largest long name or extended header, bytes.
 const LARGEST_EXTENSION: u64 = 1 << 20;
+/// How many bytes the names of all members, and what their links lead to, may have together.
+const MOST_NAMES: usize = 32 << 20;
 /// How many links in a row are followed, as by the kernel.
 const MOST_LINKS: usize = 40;
 
@@ -106,6 +108,7 @@ fn scan(whole: &Blob) -> Result<HashMap<Vec<u8>, Member>, Problem> {
     let mut members = HashMap::new();
     let mut extensions = Extensions::default();
     let mut at: u64 = 0;
+    let mut names = 0;
     while let Some(header) = header_at(whole, at)? {
         let kind = header.entry_type();
         let stated = match extensions.size {
@@ -149,6 +152,15 @@ fn scan(whole: &Blob) -> Result<HashMap<Vec<u8>, Member>, Problem> {
                     EntryType::Symlink => Member::Link(target(parent(&normal_name), &link())),
                     _ => Member::Other,
                 };
+                let target = if let Member::Link(Some(target)) = &member { target.len() } else { 0 };
+                names += normal_name.len() + target;
+                if names > MOST_NAMES {
+                    return Err(Problem::TooLarge {
+                        what: "the archive".to_owned(),
+                        found: format!("more than {} of members' names", bytes(MOST_NAMES as u64)),
+                        limit: bytes(MOST_NAMES as u64),
+                    });
+                }
                 // A name that comes again is meant to replace what it was.
                 members.insert(normal_name, member);
                 if members.len() > MOST_MEMBERS {

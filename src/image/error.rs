@@ -8,6 +8,7 @@ use super::choose::Listing;
 use super::store::StoreProblem;
 use crate::digest::{Digest, DigestError};
 use crate::error::describe;
+use crate::tarball::Text;
 
 /// A layer of an image, as errors name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,7 +269,7 @@ impl fmt::Display for ImageError {
             (None, None) => {}
         }
         if let Some(entry) = &self.0.entry {
-            write!(f, "entry '{}': ", entry.escape_ascii())?;
+            write!(f, "entry '{}': ", Text(entry))?;
         }
         self.0.problem.fmt(f)
     }
@@ -316,6 +317,12 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "layer 2 (sha256:0123456789ab) of 'image.tar': entry 'usr/../x': the name has '..'"
+        );
+        let long =
+            ImageError::new(Problem::Malformed("the name is long".to_owned())).at_entry("a".repeat(5000));
+        assert_eq!(
+            long.to_string(),
+            format!("entry '{}... (5000 bytes)': the name is long", "a".repeat(200))
         );
         let error = ImageError::new(Problem::mismatch("size of the manifest", "2 bytes", "3 bytes"));
         assert_eq!(

@@ -238,10 +238,11 @@ fn split(
     Ok((PathBuf::from(OsStr::from_bytes(path)), tag))
 }
 
-/// `[DRIVER@]ROOT[+RUNROOT][:OPTIONS]`: only the root matters here.
+/// `[DRIVER@]ROOT[+RUNROOT][:OPTIONS]`: the root, of a driver whose stores can be read.
 fn store_root(place: &[u8]) -> Option<PathBuf> {
     let root = match place.iter().position(|byte| *byte == b'@') {
-        Some(at) => place.get(at + 1..)?,
+        Some(at) if matches!(place.get(..at)?, b"overlay" | b"overlay2") => place.get(at + 1..)?,
+        Some(_) => return None,
         None => place,
     };
     let end = root.iter().position(|byte| matches!(byte, b'+' | b':')).unwrap_or(root.len());
@@ -347,6 +348,10 @@ mod tests {
             (
                 "containers-storage:[overlay@s]x",
                 "image 'containers-storage:[overlay@s]x': the place of the store in brackets is not understood",
+            ),
+            (
+                "containers-storage:[vfs@/s]x",
+                "image 'containers-storage:[vfs@/s]x': the place of the store in brackets is not understood",
             ),
             ("docker://alpine", "image 'docker://alpine': the transport docker:// is not supported"),
             (

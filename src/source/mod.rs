@@ -58,7 +58,7 @@ impl SourceError {
                  layers come last, each after a double colon"
                     .to_owned()
             }
-                    SourceError::Image(error) => error.hint(),
+            SourceError::Image(error) => error.hint(),
         }
     }
 }

@@ -115,8 +115,7 @@ impl TarLayer {
     }
 
     fn found(&self, entry: EntryId) -> Result<Found> {
-        let (content, object) = self.object(entry);
-        let (stat, what) = content.stat(object)?;
+        let (stat, what) = self.look_at(entry)?;
         Ok(match what {
             What::Directory { opaque, attributes } => Found::Dir(FoundDir {
                 stat,
@@ -172,8 +171,16 @@ impl TarLayer {
 
     /// An object's attributes. All times are that of the last change, which is the only one a tar has.
     pub fn stat(&self, entry: EntryId) -> Result<Stat> {
+        Ok(self.look_at(entry)?.0)
+    }
+
+    fn look_at(&self, entry: EntryId) -> Result<(Stat, What<'_>)> {
         let (content, object) = self.object(entry);
-        Ok(content.stat(object)?.0)
+        let (mut stat, what) = content.stat(object)?;
+        if Arc::ptr_eq(content, &self.content) {
+            stat.nlink = stat.nlink.saturating_add(self.links.more_names(object));
+        }
+        Ok((stat, what))
     }
 
     /// The value of an attribute, by its name as users see it.

@@ -15,7 +15,11 @@ const MAX_SYMLINKS: usize = 40;
 
 /// Which objects the links of one layer stand for.
 #[derive(Debug, Default)]
-pub(super) struct Links(HashMap<EntryId, (Arc<Content>, EntryId)>);
+pub(super) struct Links {
+    objects: HashMap<EntryId, (Arc<Content>, EntryId)>,
+    /// How many links, found here only, an object of the layer itself has beyond those its index counts.
+    more_names: HashMap<EntryId, u32>,
+}
 
 /// A directory merged from layers, top first. Depth 0 is the topmost layer below.
 type Merged = Vec<(Depth, EntryId)>;
@@ -23,26 +27,36 @@ type Merged = Vec<(Depth, EntryId)>;
 impl Links {
     /// The object a link stands for, and the content of the layer that has it.
     pub fn get(&self, entry: EntryId) -> Option<(&Arc<Content>, EntryId)> {
-        self.0.get(&entry).map(|(content, object)| (content, *object))
+        self.objects.get(&entry).map(|(content, object)| (content, *object))
+    }
+
+    /// How many names an object of the layer itself has that come before it in the tar, which its index does not count.
+    pub fn more_names(&self, object: EntryId) -> u32 {
+        self.more_names.get(&object).copied().unwrap_or(0)
     }
 
     /// Finds the targets of all links of a layer.
     pub fn find(content: &Arc<Content>, below: &[&TarLayer]) -> Result<Links> {
-        let mut links = HashMap::new();
+        let mut links = Links::default();
         let all = content.index.links_below()?.collect::<Result<Vec<_>>>()?;
         let entries: HashSet<EntryId> = all.iter().map(|link| link.entry).collect();
         for link in all {
-            let found = || match target(link.target, below)? {
+            let mut found = || match target(link.target, below)? {
                 Some(object) => Ok(object),
                 // It may come after the link in the same tar. A link to a link that leads nowhere leads nowhere.
                 None => match later(content, link.target, &entries)? {
-                    Some(entry) => Ok((Arc::clone(content), entry)),
+                    Some(entry) => {
+                        let more = links.more_names.entry(entry).or_default();
+                        *more = more.saturating_add(1);
+                        Ok((Arc::clone(content), entry))
+                    }
                     None => Err(Error::new("link", Kind::Archive(missing(link)))),
                 },
             };
-            links.insert(link.entry, found().map_err(|error: Error| error.at(link.path))?);
+            let object = found().map_err(|error: Error| error.at(link.path))?;
+            links.objects.insert(link.entry, object);
         }
-        Ok(Links(links))
+        Ok(links)
     }
 }
 

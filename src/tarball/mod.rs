@@ -13,7 +13,7 @@ pub use data::TarData;
 pub use index::{Child, Entry, Extent, Extents, Index, LinkBelow, Summary, What};
 pub use layer::TarLayer;
 #[cfg(feature = "image")]
-pub use scan::{Limits, NameOf, NameProblem, Problem, ScanError, Scanned, scan};
+pub use scan::{Limits, NameOf, NameProblem, Problem, ScanError, Scanned, Text, scan};
 
 #[cfg(test)]
 #[cfg(feature = "image")]

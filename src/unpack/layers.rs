@@ -21,6 +21,7 @@ use crate::path::{Name, NameBuf, RelPath};
 use crate::resolve::Depth;
 use crate::sys::fs::{self, At, Stat};
 use crate::sys::xattr::{self, SetMode};
+use crate::tarball::TarLayer;
 
 /// Writes each layer into a new directory in `into`, several at a time.
 ///
@@ -202,8 +203,9 @@ impl LayerWriter<'_> {
         object: &Object<'_>,
         stat: &Stat,
     ) -> Result<()> {
-        // The count of an object of a layer below does not know of the names it has here.
-        let has_names = stat.nlink > 1 || stat.dev != self.source.dev();
+        // The count of an object does not know of links that came before it in the tar, or are in a layer above it.
+        let has_links = |tar: &TarLayer| tar.index().summary().links_below > 0;
+        let has_names = stat.nlink > 1 || matches!(self.source, AnyLayer::Tar(tar) if has_links(tar));
         if has_names && self.link(dir, name, path, stat)? {
             return Ok(());
         }

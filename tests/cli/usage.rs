@@ -46,6 +46,37 @@ fn options_that_cannot_be_honoured_are_errors_of_lamina_mount() {
 }
 
 #[test]
+fn a_word_that_names_no_image_is_a_wrong_command_line_for_every_command() {
+    let place = Place::new();
+    for (word, words) in [
+        ("docker://debian", &["docker:// is not supported", "skopeo copy"][..]),
+        ("oci:", &["no directory after the transport", "oci:DIR[:TAG]"]),
+        ("containers-storage:[vfs@/s]app", &["the place of the store", "[overlay@"]),
+    ] {
+        place.run(&["mount", word, "mnt"]).fails_with(2, words);
+        place.run(&["inspect", word]).fails_with(2, words);
+        place.run(&["commit", "top", "oci:out:x", "--base", word]).fails_with(2, words);
+    }
+    place.is_untouched();
+}
+
+#[test]
+fn what_chooses_an_image_needs_one() {
+    let place = Place::new();
+    for (option, value) in [("--tag", "v1"), ("--platform", "linux/arm64")] {
+        place
+            .run(&["mount", "top", "base", "mnt", option, value])
+            .fails_with(2, &[&format!("{option} chooses an image"), "name the image"]);
+    }
+    place.is_untouched();
+}
+
+#[test]
+fn an_age_is_a_number_of_days() {
+    run(&["store", "gc", "--older-than", "soon"]).fails_with(2, &["'soon'", "a whole number of days"]);
+}
+
+#[test]
 fn a_work_directory_without_an_upper() {
     let place = Place::new();
     place.run(&["mount", "top", "mnt", "--work", "work"]).fails_with(2, &["--upper"]);

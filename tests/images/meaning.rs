@@ -199,6 +199,12 @@ fn a_hard_link_may_come_before_its_target() {
     let m = one(&place, [Entry::hardlink("one", "two"), Entry::file("two", "2").mode(0o600)]);
     assert_eq!((m.text("one").as_str(), m.stat("one").mode() & 0o7777), ("2", 0o600));
     assert_eq!((m.stat("one").nlink(), m.stat("one").ino()), (2, m.stat("two").ino()));
+    drop(m);
+    // Where a layer below has the name, what was there when the entry came is meant.
+    let base = tar_of([Entry::file("below", "of the base")]);
+    let top = tar_of([Entry::hardlink("old", "below"), Entry::file("below", "of the top")]);
+    let m = mounted(&place, [base, top]);
+    assert_eq!((m.text("old").as_str(), m.text("below").as_str()), ("of the base", "of the top"));
 }
 
 #[test]

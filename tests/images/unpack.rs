@@ -172,6 +172,13 @@ fn hard_links_into_layers_below_are_copies_and_links_of_each_other() {
     assert_eq!(ino(&one), ino(&two));
     assert_ne!(ino(&one), ino(&file));
 
+    // A link may come before what it leads to.
+    let forward = Place::new();
+    unpack(&forward, [tar_of([Entry::hardlink("link", "late"), Entry::file("late", "data")])], &["-q"])
+        .succeeds();
+    let [dir] = layer_dirs(&forward).try_into().unwrap();
+    assert_eq!(ino(&dir.join("link")), ino(&dir.join("late")));
+
     let flat = Place::new();
     unpack(&flat, [base, top], &["--flat", "-q"]).succeeds();
     let inos: Vec<u64> =

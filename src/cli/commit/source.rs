@@ -159,16 +159,16 @@ pub(super) fn reopen(name: &str, diff_ids: &[String], select: &Select) -> Result
         return Ok(image);
     }
     Err(Failure::trouble(format!(
-        "'{name}' is not the image any more that is mounted: its layers are others"
+        "the layers of '{name}' are not those that are mounted: it was made anew, or is one of several images there"
     ))
-    .hint(hint))
+    .hint("say which with --platform or --tag, as when it was mounted; or give it with --base IMAGE"))
 }
 
 /// The mount's layers are no image's.
 pub(super) fn no_base(path: &Path, upper: &Path) -> Failure {
     Failure::trouble(format!("the layers of the mount '{}' are not those of one image", path.display())).hint(
         format!(
-            "give an image with --base IMAGE; or commit the changes alone: lamina commit {} TARGET",
+            "give an image with --base IMAGE (one that podman holds: podman save it, and give what was saved); or commit the changes alone: lamina commit {} TARGET",
             upper.display()
         ),
     )

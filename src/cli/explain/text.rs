@@ -60,7 +60,12 @@ fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
         let can_be_cut = |width| width_before_last(&head, &rows) + terminal::LEAST_CUT <= width;
         let text = match look.width {
             Some(width) if fits(width) => whole,
-            Some(width) if can_be_cut(width) => terminal::table_with_text(&head, &rows, Some(width)),
+            Some(width) if can_be_cut(width) => {
+                match terminal::columns_with_text(&head, &rows, Some(width)) {
+                    Some(cut) => cut,
+                    None => continue,
+                }
+            }
             Some(_) => continue,
             None => whole,
         };

@@ -53,53 +53,105 @@ impl Row {
         }
     }
 
-    fn cells(&self, now: Timestamp) -> Vec<String> {
-        let or_none = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
+    /// What a column says of the instruction.
+    fn cell(&self, column: Column, says_no_layer: Column, now: Timestamp) -> String {
         // The algorithm is the same everywhere, and 12 digits tell digests apart.
         let short = |digest: &Option<String>| {
-            or_none(
-                digest
-                    .as_ref()
-                    .map(|digest| digest.bytes().skip("sha256:".len()).take(12).map(char::from).collect()),
-            )
+            let digits = digest.as_ref()?.bytes().skip("sha256:".len()).take(12);
+            Some(digits.map(char::from).collect())
         };
-        let size = |bytes: Option<u64>| or_none(bytes.map(human::size));
-        let count = |count: Option<u64>| or_none(count.map(|count| count.to_string()));
+        let count = |count: Option<u64>| count.map(|count| count.to_string());
         let age = |created: Timestamp| human::age(now.as_second().saturating_sub(created.as_second()));
-        let instruction =
-            self.instruction.clone().or_else(|| self.comment.as_deref().map(instruction::one_line));
-        let no_layer = || "no layer".to_owned();
-        vec![
-            or_none(self.number.map(|number| number.to_string())),
-            if self.number.is_none() { no_layer() } else { short(&self.digest) },
-            short(&self.diff_id),
-            size(self.stored_bytes),
-            size(self.unpacked_bytes),
-            count(self.added),
-            count(self.changed),
-            count(self.deleted),
-            or_none(self.created.map(age)),
-            or_none(instruction.filter(|text| !text.is_empty())),
-        ]
+        if self.number.is_none() && column == says_no_layer {
+            return if column == Column::Layer { "none" } else { "no layer" }.to_owned();
+        }
+        let cell = match column {
+            Column::Layer => self.number.map(|number| number.to_string()),
+            Column::Digest => short(&self.digest),
+            Column::DiffId => short(&self.diff_id),
+            Column::Stored => self.stored_bytes.map(human::size),
+            Column::Unpacked => self.unpacked_bytes.map(human::size),
+            Column::Added => count(self.added),
+            Column::Changed => count(self.changed),
+            Column::Deleted => count(self.deleted),
+            Column::Age => self.created.map(age),
+            Column::Instruction => {
+                let text = self.instruction.clone();
+                text.or_else(|| self.comment.as_deref().map(instruction::one_line))
+                    .filter(|text| !text.is_empty())
+            }
+        };
+        cell.unwrap_or_else(|| "-".to_owned())
     }
 }
 
-/// The table for people.
-pub fn table(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
-    const HEAD: [&str; 10] = [
-        "LAYER",
-        "DIGEST",
-        "DIFF_ID",
-        "STORED",
-        "UNPACKED",
-        "ADDED",
-        "CHANGED",
-        "DELETED",
-        "AGE",
-        "INSTRUCTION",
+/// A column of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Layer,
+    Digest,
+    DiffId,
+    Stored,
+    Unpacked,
+    Added,
+    Changed,
+    Deleted,
+    Age,
+    Instruction,
+}
+
+impl Column {
+    const ALL: [Column; 10] = [
+        Column::Layer,
+        Column::Digest,
+        Column::DiffId,
+        Column::Stored,
+        Column::Unpacked,
+        Column::Added,
+        Column::Changed,
+        Column::Deleted,
+        Column::Age,
+        Column::Instruction,
     ];
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.cells(now)).collect();
-    terminal::table_with_text(&HEAD, &cells, width)
+
+    fn head(self) -> &'static str {
+        match self {
+            Column::Layer => "LAYER",
+            Column::Digest => "DIGEST",
+            Column::DiffId => "DIFF_ID",
+            Column::Stored => "STORED",
+            Column::Unpacked => "UNPACKED",
+            Column::Added => "ADDED",
+            Column::Changed => "CHANGED",
+            Column::Deleted => "DELETED",
+            Column::Age => "AGE",
+            Column::Instruction => "INSTRUCTION",
+        }
+    }
+}
+
+/// The table for people. Where the terminal is too narrow for all columns, those are left out that tell least of an
+/// instruction; where it is too narrow for that, too, each instruction is a block of lines.
+pub fn table(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
+    let cells = |columns: &[Column], says_no_layer: Column| {
+        let head: Vec<&str> = columns.iter().map(|column| column.head()).collect();
+        let cells = |row: &Row| columns.iter().map(|column| row.cell(*column, says_no_layer, now)).collect();
+        (head, rows.iter().map(cells).collect::<Vec<Vec<String>>>())
+    };
+    for left_out in [&[] as &[Column], &[Column::DiffId], &[Column::DiffId, Column::Digest, Column::Stored]] {
+        let columns: Vec<Column> =
+            Column::ALL.into_iter().filter(|column| !left_out.contains(column)).collect();
+        let says_no_layer = match columns.contains(&Column::Digest) {
+            true => Column::Digest,
+            false => Column::Layer,
+        };
+        let (head, cells) = cells(&columns, says_no_layer);
+        if let Some(table) = terminal::columns_with_text(&head, &cells, width) {
+            return table;
+        }
+    }
+    let (head, cells) = cells(&Column::ALL, Column::Layer);
+    terminal::blocks_with_text(&head, &cells, width)
 }
 
 #[cfg(test)]

@@ -91,8 +91,7 @@ pub fn permission_checks(
     privilege: Privilege,
     enforce: Enforce,
 ) -> PermissionChecks {
-    // In a namespace with few ids there are no others. `allow_root` lets others in, too: what the kernel has cached it
-    // gives to all whom its own checks let.
+    // In a namespace with few ids there are no others.
     let open_to_others = flags.access != Access::Owner && privilege != Privilege::Namespace;
     if enforce == Enforce::WhereUsual && stack.has_tar() && owners == Owners::Few && !open_to_others {
         PermissionChecks::Nobody

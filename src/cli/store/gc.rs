@@ -9,11 +9,15 @@ use crate::image::store::{Garbage, Store, Why};
 #[derive(Debug, clap::Args)]
 pub struct GcArgs {
     /// Remove also layers that were not used for DAYS days, though their image is still there
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = days)]
     older_than: Option<u32>,
     /// Only show what would be removed
     #[arg(short = 'n', long)]
     dry_run: bool,
+}
+
+fn days(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "it must be a whole number of days")
 }
 
 /// Removes what nobody needs.

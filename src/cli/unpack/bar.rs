@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use crate::cli::progress;
 
 /// Work that takes less is not worth a bar.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -19,12 +21,8 @@ pub struct Bar {
 impl Bar {
     /// For so many bytes.
     pub fn new(quiet: bool, bytes: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
-        if let Ok(style) =
-            ProgressStyle::with_template("unpacking {bar:30} {decimal_bytes}/{decimal_total_bytes} {eta}")
-        {
-            bar.set_style(style);
-        }
+        let bar = progress::bar(bytes, "writing files".to_owned());
+        bar.set_draw_target(ProgressDrawTarget::hidden());
         Bar { bar, begun: Instant::now(), hidden: Mutex::new(!quiet) }
     }
 

@@ -38,30 +38,31 @@ impl Ready {
 
     /// Commands that mount them, for people.
     pub fn commands(&self) -> String {
-        let list = String::from_utf8_lossy(&self.list()).into_owned();
-        let mut text =
-            format!("To look at it:\n  lamina mount {} MOUNTPOINT\n", quoted(&format!("overlay:{list}")));
+        let list = self.list();
+        let all = quoted(&[b"overlay:".as_slice(), &list].concat());
+        let mut text = format!("To look at it:\n  lamina mount {all} MOUNTPOINT\n");
         if let Some(options) = self.kernel_options() {
             // Short where it is long: what the kernel takes at once is limited, in its newer interface to 256 bytes.
             let (cd, list) = match self.names_in_one_directory() {
-                Some((dir, names)) if list.len() > 200 => (format!("cd {} && ", quoted(&dir)), names),
+                Some((dir, names)) if list.len() > 200 => (format!("cd {} && ", quoted(dir)), names),
                 _ => (String::new(), list),
             };
-            let options = quoted(&format!("{options}lowerdir={list}"));
+            let options = quoted(&[options.as_bytes(), b"lowerdir=", &list].concat());
             text.push_str(&format!("or, as root:\n  {cd}mount -t overlay overlay -o {options} MOUNTPOINT\n"));
         }
         text
     }
 
     /// The directory that the layers are in, and their names there, top first, with colons between them.
-    fn names_in_one_directory(&self) -> Option<(String, String)> {
+    fn names_in_one_directory(&self) -> Option<(&[u8], Vec<u8>)> {
         let dir = self.top_first.first()?.parent()?;
         let name = |path: &PathBuf| {
             let name = path.strip_prefix(dir).ok()?.to_str()?;
-            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| name.to_owned())
+            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            plain.then(|| name.as_bytes().to_owned())
         };
-        let names: Option<Vec<String>> = self.top_first.iter().map(name).collect();
-        Some((dir.display().to_string(), names?.join(":")))
+        let names: Option<Vec<Vec<u8>>> = self.top_first.iter().map(name).collect();
+        Some((dir.as_os_str().as_bytes(), names?.join(&b':')))
     }
 
     /// The options beside `lowerdir=` with which the kernel's overlay mounts them as they are; `None` where it cannot: it
@@ -78,12 +79,20 @@ impl Ready {
     }
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it; what is not text, or moves the cursor of a terminal, as bash, zsh and ksh do (`$'\377'`).
+fn quoted(word: &[u8]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+    match str::from_utf8(word) {
+        Ok(word) if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
+        Ok(word) if !word.chars().any(char::is_control) => format!("'{}'", word.replace('\'', r"'\''")),
+        _ => {
+            let byte = |byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                byte => format!("\\{byte:03o}"),
+            };
+            format!("$'{}'", word.iter().map(byte).collect::<String>())
+        }
     }
 }
 
@@ -127,5 +136,6 @@ mod tests {
         assert!(long.commands().contains(&command), "{}", long.commands());
         let spaced = ready(&["/a b"], Owners::Exact, Namespace::Trusted).commands();
         assert!(spaced.contains("lamina mount 'overlay:/a b' MOUNTPOINT"), "{spaced}");
+        assert_eq!(quoted(b"o\xff'\n"), r"$'o\377\'\012'");
     }
 }

@@ -190,3 +190,16 @@ fn an_archive_that_is_cut_anywhere_is_an_error_or_ends_early() {
         assert_eq!(members, expected, "{len}");
     }
 }
+
+#[test]
+fn names_take_no_more_memory_than_names_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tar");
+    let record = [&b"1000012 path="[..], &b"x".repeat(999_998), b"\n"].concat();
+    let member =
+        |_| [(b'x', &b"p"[..], &b""[..], record.len() as u64, record.as_slice()), (b'0', b"f", b"", 0, b"")];
+    write(&path, &(0..33).flat_map(member).collect::<Vec<_>>());
+    assert!(Archive::open(&path).is_ok());
+    write(&path, &(0..34).flat_map(member).collect::<Vec<_>>());
+    assert!(matches!(Archive::open(&path), Err(Problem::TooLarge { .. })));
+}

@@ -16,7 +16,8 @@ use std::path::Path;
 use crate::config::{LowerSpec, StatOverride, Whiteouts};
 use crate::digest::Digest;
 use crate::image::compression::Compression;
-use crate::image::write::{Addition, Base, BaseLayer, NewBlob, Open, Replace, Target, WrittenImage};
+use crate::image::store::{Progress, Task};
+use crate::image::write::{Addition, Base, BaseLayer, NewBlob, Open, Replace, Target, Told, WrittenImage};
 use crate::image::{Image, Timestamp};
 use crate::path::RelPath;
 use crate::tarball::write::WriteError;
@@ -71,11 +72,12 @@ pub struct LayerFacts {
     pub size: u64,
 }
 
-/// Writes an image: the base, and an upper as one more layer.
+/// Writes an image: the base, and an upper as one more layer. One piece of work comes after the other, and nobody is told of a
+/// plan.
 ///
 /// # Errors
 /// As [`CommitError`] has them; the target is as it was then.
-pub fn commit(request: &Request<'_>) -> Result<Committed, CommitError> {
+pub fn commit(request: &Request<'_>, progress: &dyn Progress) -> Result<Committed, CommitError> {
     let target = Open::new(request.target, request.replace)?;
     let top_first: Option<Vec<LowerSpec>> =
         request.base.map(|(_, lowers)| lowers.iter().rev().cloned().collect());
@@ -90,7 +92,9 @@ pub fn commit(request: &Request<'_>) -> Result<Committed, CommitError> {
         Target::OciLayout { .. } | Target::OciArchive { .. } => request.compression,
     };
     let mut blob = NewBlob::create(target.staging(), compression)?;
-    let written = write_layer(&changes, &mut blob)?;
+    let below = request.base.map_or(0, |(image, _)| image.layers.len());
+    let told = Told { progress, of: below.saturating_add(1) };
+    let written = write_layer(&changes, told.layer(Task::Write, told.of, None, None, &mut blob))?;
     let layer = match request.base.is_some() && written.is_empty() {
         true => None,
         false => Some(blob.finish().map_err(|error| CommitError::Entry {
@@ -107,12 +111,9 @@ pub fn commit(request: &Request<'_>) -> Result<Committed, CommitError> {
         let layers = image.layers.iter().zip(lowers);
         Base { image, layers: layers.map(|(stored, lower)| BaseLayer { stored, lower }).collect() }
     });
-    let image = target.write(Addition {
-        base,
-        layer,
-        created: request.created,
-        author: request.author,
-        message: request.message,
-    })?;
+    let image = target.write(
+        Addition { base, layer, created: request.created, author: request.author, message: request.message },
+        Told { of: below.saturating_add(facts.iter().len()), ..told },
+    )?;
     Ok(Committed { image, layer: facts, written })
 }

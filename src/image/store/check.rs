@@ -40,7 +40,8 @@ impl Store {
             return Ok(Verdict::Unknown);
         };
         let promise = Promise { stored: blob.len, digest: None, diff_id: *diff_id };
-        let work = Work { layer: number, of, digest: *diff_id, task: Task::Index, bytes: blob.len };
+        let work =
+            Work { layer: number, of, digest: Some(*diff_id), task: Task::Index, bytes: Some(blob.len) };
         let _running = Running::begin(progress, &work);
         let advance = |bytes| progress.advance(number, bytes);
         let watch = Watch { advance: &advance, stop: &AtomicBool::new(false) };

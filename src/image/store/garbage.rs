@@ -97,12 +97,9 @@ impl Store {
                 remove::file(record)?;
             }
         }
-        let layers = self.layout.layers()?;
-        for diff_id in self.layout.locks()?.iter().filter(|diff_id| !layers.contains(diff_id)) {
-            let path = self.layout.lock(diff_id);
-            if let Some(lock) = WorkLock::try_acquire(&path)? {
-                lock.remove(&path)?;
-            }
+        for diff_id in &self.layout.locks()? {
+            // A process that was killed has left it. Who takes it removes it.
+            drop(WorkLock::try_acquire(&self.layout.lock(diff_id))?);
         }
         Ok(collected)
     }

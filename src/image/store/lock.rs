@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,23 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How often the lock is tried.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The right to work on a layer: only one has it, of all processes and threads. It goes with the process.
+/// The right to work on a layer: only one has it, of all processes and threads. It goes with the process, and its file
+/// goes when it is dropped: a store in which nobody works has no locks.
 #[derive(Debug)]
-pub struct WorkLock(Flock<File>);
+pub struct WorkLock {
+    /// Unlocked once it is closed, after the file is gone.
+    _file: Flock<File>,
+    path: PathBuf,
+}
+
+impl Drop for WorkLock {
+    fn drop(&mut self) {
+        // A lock that stays is in nobody's way: `lamina store gc` removes it.
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            log::debug!("{}", StoreProblem::io("remove", &self.path, &error));
+        }
+    }
+}
 
 /// How waiting for a lock ended without it.
 #[derive(Debug)]
@@ -69,18 +83,11 @@ impl WorkLock {
                 Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
                 Err((_, errno)) => return Err(error(errno.into())),
             };
-            // Who tidies up removes lock files: this one may be none any more.
+            // Who had it has removed the file: this one may be none any more.
             if lock.metadata().map_err(error)?.nlink() > 0 {
-                return Ok(Some(WorkLock(lock)));
+                return Ok(Some(WorkLock { _file: lock, path: path.to_owned() }));
             }
         }
-    }
-
-    /// Removes the lock's file, for who has removed all that it was for.
-    pub fn remove(self, path: &Path) -> Result<(), StoreProblem> {
-        let removed = std::fs::remove_file(path).map_err(|error| StoreProblem::io("remove", path, &error));
-        drop(self.0);
-        removed
     }
 }
 

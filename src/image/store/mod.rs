@@ -25,6 +25,7 @@ pub use contents::{StoredLayer, Use};
 pub use garbage::{Collected, Garbage, Why};
 pub use lock::Lease;
 pub use problem::StoreProblem;
+pub(in crate::image) use progress::Running;
 pub use progress::{Progress, Silent, Task, Work};
 pub use remove::Removed;
 

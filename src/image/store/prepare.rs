@@ -283,7 +283,13 @@ impl Context<'_> {
         aim: Aim<'_>,
     ) -> Result<VerifiedLayer, Fault> {
         let layer = job.number();
-        let work = Work { layer, of: self.image.layers.len(), digest: job.name(), task, bytes: blob.len };
+        let work = Work {
+            layer,
+            of: self.image.layers.len(),
+            digest: Some(job.name()),
+            task,
+            bytes: Some(blob.len),
+        };
         let _running = Running::begin(self.progress, &work);
         let advance = |bytes| self.progress.advance(layer, bytes);
         verify(blob, &promise, aim, &Watch { advance: &advance, stop: &self.stop })

@@ -11,6 +11,10 @@ pub enum Task {
     Index,
     /// Its blob is hashed and decompressed into the store.
     Unpack,
+    /// It is made of changes: a tar is written, compressed and hashed.
+    Write,
+    /// Its blob is copied into another image, and hashed.
+    Copy,
 }
 
 /// Work on one layer.
@@ -20,12 +24,12 @@ pub struct Work {
     pub layer: usize,
     /// How many layers the image has.
     pub of: usize,
-    /// What people know the layer by: the digest of its blob, or else its diff_id.
-    pub digest: Digest,
+    /// What people know the layer by: the digest of its blob, or else its diff_id. `None`: it is being made.
+    pub digest: Option<Digest>,
     /// What is done.
     pub task: Task,
-    /// How many bytes are read for it.
-    pub bytes: u64,
+    /// How many bytes are read or written for it. `None`: nobody knows beforehand.
+    pub bytes: Option<u64>,
 }
 
 /// Is told of the work. Several threads tell at once; a layer that is ready already is not told of.
@@ -34,7 +38,7 @@ pub trait Progress: Sync {
     fn plan(&self, layers: usize, bytes: u64);
     /// Work on a layer begins. A layer may need two pieces of work, one after the other.
     fn begin(&self, work: &Work);
-    /// So many more bytes of a layer are read.
+    /// So many more bytes of a layer are read or written.
     fn advance(&self, layer: usize, bytes: u64);
     /// For half a second already, another process does this layer's work.
     fn waiting(&self, layer: usize);
@@ -55,7 +59,7 @@ impl Progress for Silent {
 }
 
 /// Tells that work has begun, and when it ends.
-pub(super) struct Running<'a> {
+pub(in crate::image) struct Running<'a> {
     progress: &'a dyn Progress,
     layer: usize,
 }
@@ -64,6 +68,11 @@ impl<'a> Running<'a> {
     pub fn begin(progress: &'a dyn Progress, work: &Work) -> Self {
         progress.begin(work);
         Running { progress, layer: work.layer }
+    }
+
+    /// So many more bytes.
+    pub fn advance(&self, bytes: u64) {
+        self.progress.advance(self.layer, bytes);
     }
 }
 

@@ -25,8 +25,7 @@ pub enum Removed {
 
 /// Removes a layer's files, unless somebody uses it. Its record goes first: without that, the rest is not believed.
 pub fn layer(layout: &Layout, diff_id: &Digest) -> Result<Removed, StoreProblem> {
-    let lock_path = layout.lock(diff_id);
-    let Some(lock) = WorkLock::try_acquire(&lock_path)? else {
+    let Some(_lock) = WorkLock::try_acquire(&layout.lock(diff_id))? else {
         return Ok(Removed::Busy);
     };
     let index = layout.index(diff_id);
@@ -39,7 +38,6 @@ pub fn layer(layout: &Layout, diff_id: &Digest) -> Result<Removed, StoreProblem>
         freed = freed.saturating_add(file(&path)?);
     }
     drop(held);
-    lock.remove(&lock_path)?;
     Ok(Removed::Freed(freed))
 }
 

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::blob::{NewLayer, digest_of, temporary};
+use super::blob::{NewLayer, digest_of};
 use super::documents::{self, Addition, Descriptor, OCI_LAYOUT};
 use super::layers::{self, Stored};
 use super::layout::persist;
+use super::told::Told;
+use super::unfinished::{clear, temporary};
 use super::{Replace, Target, WrittenImage};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
 use crate::image::compression::Compression;
+use crate::image::store::Task;
 use crate::image::{ImageError, Problem};
 use crate::path::RelPath;
 use crate::tarball::write::{Entry, TarWriter, What, WriteError};
@@ -29,6 +32,7 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// Begins an archive, and clears what somebody left there who was killed.
     pub(super) fn create(file: &Path, target: Target, replace: Replace) -> Result<Self, CommitError> {
         if replace == Replace::Refuse && file.symlink_metadata().is_ok() {
             let problem = Problem::Unsupported {
@@ -39,6 +43,7 @@ impl Archive {
         }
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new(".")).to_owned();
+        clear(&directory);
         let tar = TarWriter::new(BufWriter::with_capacity(1 << 18, temporary(&directory)?));
         Ok(Archive { file: file.to_owned(), directory, target, tar, members: HashSet::new() })
     }
@@ -47,14 +52,18 @@ impl Archive {
         &self.directory
     }
 
-    pub(super) fn write(mut self, addition: Addition<'_>) -> Result<WrittenImage, CommitError> {
+    pub(super) fn write(
+        mut self,
+        addition: Addition<'_>,
+        told: Told<'_>,
+    ) -> Result<WrittenImage, CommitError> {
         let config = documents::config(&addition).map_err(ImageError::from)?;
         let written = match self.target.clone() {
             Target::DockerArchive { reference, .. } => {
-                self.docker(&addition, &config, reference.as_deref())?
+                self.docker(&addition, &config, reference.as_deref(), told)?
             }
             Target::OciArchive { tag, .. } | Target::OciLayout { tag, .. } => {
-                self.oci(&addition, &config, &tag)?
+                self.oci(&addition, &config, &tag, told)?
             }
         };
         let Archive { file, tar, .. } = self;
@@ -69,19 +78,20 @@ impl Archive {
         addition: &Addition<'_>,
         config: &[u8],
         tag: &str,
+        told: Told<'_>,
     ) -> Result<WrittenImage, CommitError> {
         for dir in ["blobs", "blobs/sha256"] {
             self.directory_member(dir)?;
         }
         let mut list = Vec::new();
         for (number, layer) in addition.base.iter().flat_map(|base| &base.layers).enumerate() {
-            let found = layers::identify(addition.base.as_ref(), number, layer)?;
-            self.stored(&blob_path(&found.descriptor.digest), &found)?;
+            let found = layers::identify(addition.base.as_ref(), number, layer, told)?;
+            self.stored(&blob_path(&found.descriptor.digest), &found, told)?;
             list.push((found.descriptor, found.compression));
         }
         if let Some(new) = &addition.layer {
             list.push((Descriptor { digest: new.digest, size: new.size }, new.compression));
-            self.new_layer(&blob_path(&new.digest), new)?;
+            self.new_layer(&blob_path(&new.digest), new, told)?;
         }
         let config = self.blob(config)?;
         let base = addition.base.as_ref().and_then(|base| base.image.manifest_digest);
@@ -98,18 +108,19 @@ impl Archive {
         addition: &Addition<'_>,
         config: &[u8],
         name: Option<&str>,
+        told: Told<'_>,
     ) -> Result<WrittenImage, CommitError> {
         let mut list = Vec::new();
         for (number, layer) in addition.base.iter().flat_map(|base| &base.layers).enumerate() {
             let found = layers::plain(addition.base.as_ref(), number, layer)?;
             let member = format!("{}.tar", found.descriptor.digest.hex());
-            self.stored(&member, &found)?;
+            self.stored(&member, &found, told)?;
             list.push(member);
         }
         if let Some(new) = &addition.layer {
             let member = format!("{}.tar", new.diff_id.hex());
             debug_assert_eq!(new.compression, Compression::None);
-            self.new_layer(&member, new)?;
+            self.new_layer(&member, new, told)?;
             list.push(member);
         }
         let digest = digest_of(config);
@@ -121,8 +132,8 @@ impl Archive {
     }
 
     /// A layer of the base; one that is there twice is one member.
-    fn stored(&mut self, member: &str, layer: &Stored<'_>) -> Result<(), CommitError> {
-        let mut reader = layer.reader();
+    fn stored(&mut self, member: &str, layer: &Stored<'_>, told: Told<'_>) -> Result<(), CommitError> {
+        let mut reader = layer.reader(told);
         self.member(member, layer.descriptor.size, &mut reader)?;
         match reader.was_read() {
             true => layer.check(reader),
@@ -130,12 +141,13 @@ impl Archive {
         }
     }
 
-    fn new_layer(&mut self, member: &str, layer: &NewLayer) -> Result<(), CommitError> {
+    fn new_layer(&mut self, member: &str, layer: &NewLayer, told: Told<'_>) -> Result<(), CommitError> {
         let file = layer.reopen().map_err(|error| CommitError::File {
             op: "read",
             path: layer.file.path().to_owned(),
             error,
         })?;
+        let file = told.layer(Task::Copy, told.of, Some(layer.digest), Some(layer.size), file);
         self.member(member, layer.size, file)
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
+use super::unfinished::temporary;
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
 use crate::image::compression::Compression;
@@ -141,20 +142,6 @@ impl NewLayer {
         file.rewind()?;
         Ok(file)
     }
-}
-
-/// What the names of unfinished files begin with.
-pub(super) const UNFINISHED: &str = ".lamina-unfinished-";
-
-/// A file with the mode that other files of this user get, in a directory, gone when it is dropped.
-pub(super) fn temporary(dir: &Path) -> Result<NamedTempFile, CommitError> {
-    use std::os::unix::fs::PermissionsExt;
-    tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        // The umask is applied to it.
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(dir)
-        .map_err(|error| CommitError::File { op: "make a file in", path: dir.to_owned(), error })
 }
 
 /// Hashes and counts what is read through it.

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use super::blob::Hashing;
 use super::documents::{Base, BaseLayer, Descriptor};
+use super::told::{Counted, Told};
 use crate::config::LowerSpec;
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
 use crate::image::compression::{Compression, MAGIC_LEN};
+use crate::image::store::Task;
 use crate::image::{Blob, BlobReader, ImageError, LayerSource, Problem};
 
 /// Some bytes that are a layer, and what they must be.
@@ -44,6 +46,7 @@ pub(super) fn identify<'a>(
     base: Option<&Base<'a>>,
     index: usize,
     layer: &BaseLayer<'a>,
+    told: Told<'_>,
 ) -> Result<Stored<'a>, CommitError> {
     let name = named(base, index, layer);
     let blob = match &layer.stored.source {
@@ -63,7 +66,8 @@ pub(super) fn identify<'a>(
         (Some(digest), _) => digest,
         (None, Compression::None) => layer.stored.diff_id,
         (None, _) => {
-            let mut hashing = Hashing::new(blob.reader());
+            let reader = told.layer(Task::Check, name.number, name.digest, Some(blob.len), blob.reader());
+            let mut hashing = Hashing::new(reader);
             io::copy(&mut hashing, &mut io::sink()).map_err(read)?;
             hashing.finish().0
         }
@@ -103,14 +107,18 @@ fn unpacked(dir: &Path) -> Problem {
     }
 }
 
+/// Hashes a blob while it is copied, and tells of it.
+pub(super) type Reader<'t> = Hashing<Counted<'t, BlobReader>>;
+
 impl Stored<'_> {
     /// The bytes, to be checked with [`Stored::check`] when they are read.
-    pub(super) fn reader(&self) -> Hashing<BlobReader> {
-        Hashing::new(self.blob.reader())
+    pub(super) fn reader<'t>(&self, told: Told<'t>) -> Reader<'t> {
+        let Named { number, digest, .. } = self.name;
+        Hashing::new(told.layer(Task::Copy, number, digest, Some(self.blob.len), self.blob.reader()))
     }
 
     /// Is what was read what the base promises?
-    pub(super) fn check(&self, read: Hashing<BlobReader>) -> Result<(), CommitError> {
+    pub(super) fn check(&self, read: Reader<'_>) -> Result<(), CommitError> {
         let (digest, _) = read.finish();
         match digest == self.descriptor.digest {
             true => Ok(()),
@@ -121,8 +129,13 @@ impl Stored<'_> {
     }
 
     /// Copies and checks. `place` is what the errors of writing name.
-    pub(super) fn copy_to(&self, to: &mut impl Write, place: &Path) -> Result<(), CommitError> {
-        let mut from = self.reader();
+    pub(super) fn copy_to(
+        &self,
+        to: &mut impl Write,
+        place: &Path,
+        told: Told<'_>,
+    ) -> Result<(), CommitError> {
+        let mut from = self.reader(told);
         let mut buf = vec![0; 1 << 18];
         loop {
             let n = match from.read(&mut buf) {

@@ -9,9 +9,11 @@ use nix::fcntl::{Flock, FlockArg};
 use tempfile::NamedTempFile;
 
 use super::WrittenImage;
-use super::blob::{UNFINISHED, digest_of, temporary};
+use super::blob::digest_of;
 use super::documents::{self, Addition, Descriptor, OCI_LAYOUT};
 use super::layers;
+use super::told::Told;
+use super::unfinished::{UNFINISHED, clear, temporary};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
 use crate::image::{ImageError, Problem};
@@ -84,8 +86,8 @@ impl Layout {
         let blobs = dir.join("blobs/sha256");
         make_dir(&dir.join("blobs"), &mut made)?;
         make_dir(&blobs, &mut made)?;
-        clear(dir)?;
-        clear(&blobs)?;
+        clear(dir);
+        clear(&blobs);
         Ok(Layout { dir: dir.to_owned(), blobs, tag: tag.to_owned(), made, _lock: lock })
     }
 
@@ -95,13 +97,17 @@ impl Layout {
     }
 
     /// Adds the image.
-    pub(super) fn write(mut self, mut addition: Addition<'_>) -> Result<WrittenImage, CommitError> {
+    pub(super) fn write(
+        mut self,
+        mut addition: Addition<'_>,
+        told: Told<'_>,
+    ) -> Result<WrittenImage, CommitError> {
         let config = documents::config(&addition).map_err(ImageError::from)?;
         let config = self.document(&config)?;
         let mut list = Vec::new();
         for (number, layer) in addition.base.iter().flat_map(|base| &base.layers).enumerate() {
-            let found = layers::identify(addition.base.as_ref(), number, layer)?;
-            self.base_layer(&found)?;
+            let found = layers::identify(addition.base.as_ref(), number, layer, told)?;
+            self.base_layer(&found, told)?;
             list.push((found.descriptor, found.compression));
         }
         if let Some(new) = addition.layer.take() {
@@ -117,12 +123,12 @@ impl Layout {
         Ok(WrittenImage { manifest: Some(manifest.digest), config: config.digest })
     }
 
-    fn base_layer(&mut self, layer: &layers::Stored<'_>) -> Result<(), CommitError> {
+    fn base_layer(&mut self, layer: &layers::Stored<'_>, told: Told<'_>) -> Result<(), CommitError> {
         if self.has(layer.descriptor) {
             return Ok(());
         }
         let mut file = temporary(&self.blobs)?;
-        layer.copy_to(&mut file, &self.blobs)?;
+        layer.copy_to(&mut file, &self.blobs, told)?;
         self.publish(file, layer.descriptor)
     }
 
@@ -251,15 +257,4 @@ fn check(dir: &Path) -> Result<(), CommitError> {
         }
         Err(error) => Err(failed("read", &path)(error)),
     }
-}
-
-/// Removes unfinished files. The lock is ours, so nobody is finishing them.
-fn clear(dir: &Path) -> Result<(), CommitError> {
-    for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
-        let entry = entry.map_err(failed("list", dir))?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
-        }
-    }
-    Ok(())
 }

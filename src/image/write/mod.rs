@@ -9,10 +9,13 @@ mod documents;
 mod layers;
 mod layout;
 mod target;
+mod told;
+mod unfinished;
 
 pub use blob::{NewBlob, NewLayer};
 pub use documents::{Addition, Base, BaseLayer};
 pub use target::{Replace, Target, TargetError};
+pub use told::Told;
 
 use super::commit::CommitError;
 use crate::digest::Digest;
@@ -61,10 +64,10 @@ impl Open {
     ///
     /// # Errors
     /// A layer of the base is not what the base promises; the system's.
-    pub fn write(self, addition: Addition<'_>) -> Result<WrittenImage, CommitError> {
+    pub fn write(self, addition: Addition<'_>, told: Told<'_>) -> Result<WrittenImage, CommitError> {
         match self {
-            Open::Layout(layout) => layout.write(addition),
-            Open::Archive(archive) => archive.write(addition),
+            Open::Layout(layout) => layout.write(addition, told),
+            Open::Archive(archive) => archive.write(addition, told),
         }
     }
 }

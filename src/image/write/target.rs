@@ -146,8 +146,11 @@ fn docker_name(text: String) -> Result<String, TargetError> {
             && edge(part.bytes().last())
             && part.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase() || b"._-".contains(&b))
     };
-    // The first of several parts may be a host with a port.
+    // The first of several parts may be a host, which a dot or a port tells from a name: only then it may have capitals.
     let is_host = |part: &str| {
+        if !part.contains(['.', ':']) {
+            return false;
+        }
         let (host, port) = part.split_once(':').unwrap_or((part, "0"));
         let is_domain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
         !host.is_empty() && is_domain && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
@@ -181,11 +184,26 @@ mod tests {
             ("app:v1", "app:v1"),
             ("example.org:5000/team/app", "example.org:5000/team/app:latest"),
             ("localhost/a_b.c-d:_1", "localhost/a_b.c-d:_1"),
+            ("Example.org/app", "Example.org/app:latest"),
+            ("HOST:5000/app", "HOST:5000/app:latest"),
         ] {
             assert_eq!(docker_name(name.to_owned()).as_deref(), Ok(whole));
         }
-        for name in ["", "App", "a:", "a:-b", "a//b", "/a", "a/", "a b", "a@sha256:0", "a:b:c", "x:y/a", "-a"]
-        {
+        for name in [
+            "",
+            "App",
+            "a:",
+            "a:-b",
+            "a//b",
+            "/a",
+            "a/",
+            "a b",
+            "a@sha256:0",
+            "a:b:c",
+            "x:y/a",
+            "-a",
+            "App/a",
+        ] {
             assert!(docker_name(name.to_owned()).is_err(), "{name}");
         }
     }

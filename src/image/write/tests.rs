@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,6 +15,7 @@ use crate::config::{LowerSpec, StatOverride, TarSpec, Whiteouts};
 use crate::image::commit::{Committed, Request, commit};
 use crate::image::compression::{Compression, Decoder};
 use crate::image::config::{HistoryFit, ImageConfig};
+use crate::image::store::{Progress, Task, Work};
 use crate::image::{Blob, Documents, Image, ImageLayer, LayerSource, Platform, Timestamp};
 
 const CREATED: Timestamp = Timestamp::UNIX_EPOCH;
@@ -157,11 +159,36 @@ fn a_tag_moves_and_the_rest_of_an_index_stays() {
     assert!(documents::index(Some(br#"{"manifests":{}}"#), manifest, "v1").is_err());
 }
 
+/// Notes what is told.
+#[derive(Default)]
+struct Noted {
+    /// Work, and how many bytes were done.
+    works: Mutex<Vec<(Work, u64)>>,
+}
+
+impl Progress for Noted {
+    fn plan(&self, _: usize, _: u64) {}
+
+    fn begin(&self, work: &Work) {
+        self.works.lock().unwrap().push((*work, 0));
+    }
+
+    fn advance(&self, layer: usize, bytes: u64) {
+        let mut works = self.works.lock().unwrap();
+        works.iter_mut().rfind(|(work, _)| work.layer == layer).unwrap().1 += bytes;
+    }
+
+    fn waiting(&self, _: usize) {}
+
+    fn end(&self, _: usize) {}
+}
+
 /// A directory with an upper and a base of two layers: one that is plain, and one that is compressed.
 struct Files {
     temp: TempDir,
     base: Image,
     lowers: Vec<LowerSpec>,
+    told: Noted,
 }
 
 impl Files {
@@ -176,6 +203,7 @@ impl Files {
                 Vec::new(),
             ),
             lowers: Vec::new(),
+            told: Noted::default(),
         }
     }
 
@@ -215,18 +243,21 @@ impl Files {
     }
 
     fn commit(&self, target: &Target, replace: Replace) -> Result<Committed, CommitError> {
-        commit(&Request {
-            upper: &self.path("upper"),
-            whiteouts: Whiteouts::Auto,
-            stat_override: StatOverride::Off,
-            base: None,
-            target,
-            replace,
-            compression: Compression::Gzip,
-            created: CREATED,
-            author: None,
-            message: None,
-        })
+        commit(
+            &Request {
+                upper: &self.path("upper"),
+                whiteouts: Whiteouts::Auto,
+                stat_override: StatOverride::Off,
+                base: None,
+                target,
+                replace,
+                compression: Compression::Gzip,
+                created: CREATED,
+                author: None,
+                message: None,
+            },
+            &self.told,
+        )
     }
 
     /// Writes the base with a layer more, without a union of it.
@@ -236,13 +267,16 @@ impl Files {
         blob.write_all(&[7; 512]).unwrap();
         let layers = self.base.layers.iter().zip(&self.lowers);
         let layers = layers.map(|(stored, lower)| BaseLayer { stored, lower }).collect();
-        open.write(Addition {
-            base: Some(Base { image: &self.base, layers }),
-            layer: Some(blob.finish().unwrap()),
-            created: CREATED,
-            author: None,
-            message: None,
-        })
+        open.write(
+            Addition {
+                base: Some(Base { image: &self.base, layers }),
+                layer: Some(blob.finish().unwrap()),
+                created: CREATED,
+                author: None,
+                message: None,
+            },
+            Told { progress: &self.told, of: self.lowers.len() + 1 },
+        )
     }
 }
 
@@ -310,6 +344,36 @@ fn a_layout_and_an_archive_hold_the_same() {
 }
 
 #[test]
+fn every_byte_that_is_written_and_copied_is_told_of() {
+    let mut files = Files::new();
+    let digest = files.add_layer(Compression::Zstd, None);
+    let stored = files.base.layers[0].stored;
+    files.write(&Target::OciArchive { file: files.path("a.tar"), tag: "v1".to_owned() }).unwrap();
+    let told = std::mem::take(&mut *files.told.works.lock().unwrap());
+    let new = blob::digest_of(&[7; 512]);
+    let copy = |layer, digest, bytes| {
+        (Work { layer, of: 2, digest: Some(digest), task: Task::Copy, bytes: Some(bytes) }, bytes)
+    };
+    assert_eq!(told, [copy(1, digest, stored), copy(2, new, 512)]);
+
+    // What is there already is not copied again.
+    for copied in [vec![copy(1, digest, stored)], Vec::new()] {
+        files.write(&files.oci("v1")).unwrap();
+        assert_eq!(std::mem::take(&mut *files.told.works.lock().unwrap()), copied);
+    }
+
+    // How much an upper holds is not known beforehand.
+    let committed = files.commit(&files.oci("v2"), Replace::Refuse).unwrap();
+    assert_eq!(committed.written.entries, 2);
+    let told = std::mem::take(&mut *files.told.works.lock().unwrap());
+    let [(Work { layer: 1, of: 1, digest: None, task: Task::Write, bytes: None }, written)] = told[..] else {
+        panic!("{told:?}");
+    };
+    // Two headers and the one's content; the root's and the file's times have fractions, which pax headers hold.
+    assert!(written >= 5 * 512 && written.is_multiple_of(512), "{written}");
+}
+
+#[test]
 fn a_docker_archive_holds_tars() {
     let mut files = Files::new();
     files.add_layer(Compression::None, None);
@@ -371,7 +435,11 @@ fn an_archive_is_replaced_only_when_that_is_asked_for() {
     let error = files.commit(&target, Replace::Refuse).unwrap_err();
     assert!(error.hint().unwrap().contains("--force"));
     assert_eq!(fs::read(files.path("d.tar")).unwrap(), b"mine");
+    // What a commit left that was killed is cleared.
+    let left = files.path(".lamina-unfinished-x");
+    fs::write(&left, "").unwrap();
     files.commit(&target, Replace::Allow).unwrap();
+    assert!(!left.exists());
     assert!(members(&files.path("d.tar")).contains_key("manifest.json"));
 }
 

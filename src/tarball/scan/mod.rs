@@ -18,7 +18,7 @@ use std::io::Read;
 use member::{Extensions, Kind, Member, Type};
 use pax::Pax;
 use place::Data;
-pub use problem::{NameOf, NameProblem, Problem, ScanError};
+pub use problem::{NameOf, NameProblem, Problem, ScanError, Text};
 pub use scanned::Scanned;
 use stream::{BLOCK, Stream, padding};
 use tar::Header;

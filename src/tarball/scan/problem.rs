@@ -231,7 +231,7 @@ impl std::error::Error for ScanError {
 }
 
 /// Bytes of a tar as people read them: escaped, and of a long text the beginning.
-struct Text<'a>(&'a [u8]);
+pub struct Text<'a>(pub &'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

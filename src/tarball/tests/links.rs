@@ -124,6 +124,18 @@ fn a_link_is_the_object_below_in_all_it_shows() {
 }
 
 #[test]
+fn links_before_their_target_count_as_names_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let tar = link("f").link("again", "f").file("f", b"1").link("after", "f");
+    let layers = stack(dir.path(), vec![tar]).unwrap();
+    let f = layers[0].stat(at(&layers[0], "f")).unwrap();
+    assert_eq!(f.nlink, 4);
+    for name in ["link", "again", "after"] {
+        assert_eq!(layers[0].stat(at(&layers[0], name)).unwrap(), f, "{name}");
+    }
+}
+
+#[test]
 fn a_link_is_an_error_until_it_is_linked() {
     let dir = tempfile::tempdir().unwrap();
     let layer = TarLayer::open(&stored(dir.path(), "tar", link("a")), LayerRef::Lower(1)).unwrap();

@@ -64,10 +64,29 @@ RUN make install
   age       3 days
 
 ENV A=b
-  digest  no layer
-  age     3 days
+  layer  none
+  age    3 days
 ";
-    assert_eq!(table(&[layer_row(), row_without_layer()], now(), Some(80)), expected);
+    assert_eq!(table(&[layer_row(), row_without_layer()], now(), Some(60)), expected);
+    let unnamed = Row { instruction: None, ..layer_row() };
+    assert!(table(&[unnamed], now(), Some(60)).starts_with("layer 1\n  digest "));
+}
+
+#[test]
+fn columns_that_tell_least_go_first() {
+    let rows = [layer_row(), row_without_layer()];
+    let expected = "\
+LAYER  DIGEST        STORED   UNPACKED  ADDED  CHANGED  DELETED  AGE     INSTRUCTION
+1      0123456789ab  1.50 MB  4.00 MB   120    3        0        3 days  RUN make install
+-      no layer      -        -         -      -        -        3 days  ENV A=b
+";
+    assert_eq!(table(&rows, now(), Some(100)), expected);
+    let expected = "\
+LAYER  UNPACKED  ADDED  CHANGED  DELETED  AGE     INSTRUCTION
+1      4.00 MB   120    3        0        3 days  RUN make install
+none   -         -      -        -        3 days  ENV A=b
+";
+    assert_eq!(table(&rows, now(), Some(80)), expected);
 }
 
 #[test]

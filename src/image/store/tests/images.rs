@@ -138,7 +138,7 @@ impl Place {
         let mut found = Vec::new();
         let store = self.path("store");
         collect(&store, &store, &mut found);
-        found.retain(|path| path != "lamina-store" && !path.starts_with("locks/"));
+        found.retain(|path| path != "lamina-store");
         found.sort();
         found
     }

@@ -13,9 +13,18 @@ use crate::support::{Errno, sys};
 
 /// Three layers with an answer of each kind.
 fn place() -> Place {
+    place_owned((3, 4), (5, 6))
+}
+
+/// The same for who writes to it: whom else files belong to, nobody but root can give a copy.
+fn writable_place() -> Place {
+    place_owned((0, 0), (0, 0))
+}
+
+fn place_owned(dir: (u64, u64), top: (u64, u64)) -> Place {
     let place = Place::new();
     let base = tar_of([
-        Entry::dir("d").mode(0o750).owner(3, 4).mtime(1_000_000_000, 0),
+        Entry::dir("d").mode(0o750).owner(dir.0, dir.1).mtime(1_000_000_000, 0),
         Entry::file("d/a", "base").mode(0o600),
         Entry::file("gone", ""),
         Entry::file("tree/sub/x", ""),
@@ -33,7 +42,7 @@ fn place() -> Place {
         Entry::file("opaque/new", ""),
         Entry::file("was", "a file"),
     ]);
-    let top = tar_of([Entry::file("d/a", "other").mode(0o640).owner(5, 6).mtime(1_600_000_000, 9)]);
+    let top = tar_of([Entry::file("d/a", "other").mode(0o640).owner(top.0, top.1).mtime(1_600_000_000, 9)]);
     place.archive("image.tar", &image_of([base, middle, top], Compression::Gzip));
     place
 }
@@ -155,7 +164,7 @@ fn what_cannot_be_explained_is_an_error_that_names_the_path() {
 
 #[test]
 fn a_live_mount_is_explained_with_its_upper() {
-    let place = place();
+    let place = writable_place();
     fs::create_dir(place.path("upper")).unwrap();
     let mounted = place.mount(&["--upper".as_ref(), place.path("upper").as_os_str(), "image.tar".as_ref()]);
     fs::write(mounted.at("d/a"), "mine").unwrap();
@@ -177,7 +186,7 @@ fn a_live_mount_is_explained_with_its_upper() {
 
 #[test]
 fn a_mount_says_which_layer_supplies_an_object_and_which_it_hides() {
-    let place = place();
+    let place = writable_place();
     fs::create_dir(place.path("upper")).unwrap();
     let mounted = place.mount(&["--upper".as_ref(), place.path("upper").as_os_str(), "image.tar".as_ref()]);
     let get = |path: &str, name: &str| {

@@ -21,6 +21,8 @@ pub enum ExitClass {
     Trouble,
     /// The command line is wrong: 2.
     Usage,
+    /// A command whose exit code is an answer has none: 2, as diff(1) has it.
+    Unanswered,
 }
 
 impl ExitClass {
@@ -28,7 +30,26 @@ impl ExitClass {
     pub fn code(self) -> u8 {
         match self {
             ExitClass::Trouble => 1,
-            ExitClass::Usage => 2,
+            ExitClass::Usage | ExitClass::Unanswered => 2,
+        }
+    }
+}
+
+/// The answer of a command that is asked a question by scripts: its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Equal, or good enough: 0.
+    Yes,
+    /// Different, or not good enough: 1.
+    No,
+}
+
+impl Answer {
+    /// The number the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Answer::Yes => 0,
+            Answer::No => 1,
         }
     }
 }
@@ -53,6 +74,11 @@ impl Failure {
     /// The command line is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
         Failure { message: message.into(), hint: None, class: ExitClass::Usage }
+    }
+
+    /// The command was asked a question, and has no answer: that must not look like one.
+    pub fn unanswered(self) -> Self {
+        Failure { class: ExitClass::Unanswered, ..self }
     }
 
     /// Adds what to do.

@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::epilogue::{Epilogue, Example};
+use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, cat, commit, completions, explain, extract, inspect, layers, list, ls, mount, store,
     terminal, umount, unpack,
@@ -91,6 +91,10 @@ impl Page {
             Page::Man => EPILOGUE,
         }
     }
+
+    fn exit_status(self) -> &'static [Note] {
+        &[args::EXIT_STATUS]
+    }
 }
 
 /// Prints the page.
@@ -156,8 +160,8 @@ fn render(page: Option<Page>) -> io::Result<Vec<u8>> {
 
     let mut tail = Roff::default();
     epilogue.roff(&mut tail);
-    if page.is_some() {
-        Epilogue { examples: &[], notes: &[args::EXIT_STATUS] }.roff(&mut tail);
+    if let Some(page) = page {
+        Epilogue { examples: &[], notes: page.exit_status() }.roff(&mut tail);
     }
     tail.control("SH", ["SEE ALSO"]);
     let others = ["mount(8)", "umount(8)", "fusermount3(1)", "mount.fuse3(8)"].map(str::to_owned);

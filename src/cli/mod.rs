@@ -38,7 +38,7 @@ use crate::error::describe;
 use crate::sys::daemon;
 
 pub use args::{Cli, Command};
-pub use failure::{ExitClass, Failure};
+pub use failure::{Answer, ExitClass, Failure};
 
 /// What `--version` says, after the program's name; podman shows it as it is.
 pub const VERSION_TEXT: &str = concat!(
@@ -54,7 +54,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             .hint("mount /proc: lamina needs it")
     });
     match noted.and_then(|()| run(&args)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(answer) => ExitCode::from(answer.code()),
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::from(failure.class.code())
@@ -62,20 +62,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(args: &[OsString]) -> Result<(), Failure> {
+fn run(args: &[OsString]) -> Result<Answer, Failure> {
     // The compatible command line has its own grammar, so it is decided on before anything is parsed.
     let (program, rest) = match args.split_first() {
         Some((program, rest)) => (program.as_os_str(), rest),
         None => (std::ffi::OsStr::new("lamina"), args),
     };
     if let Some(caller) = compat::recognise(program, rest) {
-        return compat::run(caller, rest);
+        return compat::run(caller, rest).map(|()| Answer::Yes);
     }
     let cli = match parsing::parse(args)? {
         Parsed::Command(cli) => cli,
-        Parsed::Answered => return Ok(()),
+        Parsed::Answered => return Ok(Answer::Yes),
     };
-    match &cli.command {
+    let done = match &cli.command {
         Command::Mount(mount) => mount::run(mount, &cli.log),
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),
         Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
@@ -90,5 +90,6 @@ fn run(args: &[OsString]) -> Result<(), Failure> {
         Command::Store(store) => cli.log.init().and_then(|()| store::run(store)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
-    }
+    };
+    done.map(|()| Answer::Yes)
 }

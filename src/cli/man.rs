@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, cat, commit, completions, explain, extract, inspect, layers, list, ls, mount, store,
-    terminal, umount, unpack,
+    Cli, Failure, args, browse, cat, commit, completions, explain, extract, inspect, layers, list, ls, mount,
+    store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -45,6 +45,7 @@ pub enum Page {
     Ls,
     Cat,
     Extract,
+    Browse,
     Layers,
     Unpack,
     Commit,
@@ -64,6 +65,7 @@ impl Page {
             Page::Ls => "ls",
             Page::Cat => "cat",
             Page::Extract => "extract",
+            Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -83,6 +85,7 @@ impl Page {
             Page::Ls => ls::EPILOGUE,
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
+            Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,

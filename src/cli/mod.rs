@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code and text out.
 
 mod args;
+mod browse;
 mod cat;
 mod commit;
 mod compat;
@@ -84,6 +85,7 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Ls(ls) => cli.log.init().and_then(|()| ls::run(ls)),
         Command::Cat(cat) => cli.log.init().and_then(|()| cat::run(cat)),
         Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
+        Command::Browse(browse) => cli.log.init().and_then(|()| browse::run(browse)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

@@ -1,6 +1,6 @@
 //! What is shown, looked up: the answers to the questions of the interface.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -313,33 +313,25 @@ impl<'v> Dir<'v> {
         &self.path
     }
 
-    /// A directory in it, now or before.
+    /// What has a name in it.
     ///
     /// # Errors
     /// Those of lookups.
-    pub fn enter(&self, name: Name<'_>) -> LayerResult<Option<Self>> {
-        let below = |dir: &Option<Held<'v>>| dir.as_ref().map(|dir| dir.child(name)).transpose();
-        let now = below(&self.now)?.flatten().filter(Held::is_dir);
-        let before = below(&self.before)?.flatten().filter(Held::is_dir);
-        let is_there = now.is_some() || before.is_some();
-        Ok(is_there.then(|| Dir { view: self.view, path: self.path.join(name), now, before }))
+    pub fn child(&self, name: Name<'_>) -> LayerResult<Child<'v>> {
+        let child = |dir: &Option<Held<'v>>| dir.as_ref().map(|dir| dir.child(name)).transpose();
+        let path = self.path.join(name);
+        let now = child(&self.now).at(path.as_bytes())?.flatten();
+        let before = child(&self.before).at(path.as_bytes())?.flatten();
+        Ok(Child { view: self.view, path, now, before })
     }
 
-    /// A directory that is in it now.
+    /// What has a name in it now.
     ///
     /// # Errors
     /// Those of lookups.
-    pub fn enter_now(&self, name: Name<'_>) -> LayerResult<Option<Self>> {
-        let now = self.now.as_ref().map(|dir| dir.child(name)).transpose()?.flatten().filter(Held::is_dir);
-        let path = || self.path.join(name);
-        Ok(now.map(|now| Dir { view: self.view, path: path(), now: Some(now), before: None }))
-    }
-
-    /// The size of a regular file in it, unless one of its names was in `linked` already.
-    pub fn size(&self, name: Name<'_>, linked: &mut HashSet<u64>) -> u64 {
-        let found = self.now.as_ref().and_then(|now| now.child(name).ok().flatten());
-        let attr = found.map(|held| held.attr).filter(|attr| attr.kind == FileKind::Regular);
-        attr.filter(|attr| attr.nlink < 2 || linked.insert(attr.ino)).map_or(0, |attr| attr.size)
+    pub fn child_now(&self, name: Name<'_>) -> LayerResult<Child<'v>> {
+        let now = self.now.as_ref().map(|dir| dir.child(name)).transpose()?.flatten();
+        Ok(Child { view: self.view, path: self.path.join(name), now, before: None })
     }
 
     /// Has no layer that is new anything in it? Then the names are the same.
@@ -351,13 +343,41 @@ impl<'v> Dir<'v> {
 
     /// What is known of a name in it.
     pub fn look(&self, name: Name<'_>) -> Known {
-        let path = self.path.join(name);
-        let looked = || -> LayerResult<Detail> {
-            let now = self.now.as_ref().map(|dir| dir.child(name)).transpose().at(path.as_bytes())?.flatten();
-            let before =
-                self.before.as_ref().map(|dir| dir.child(name)).transpose().at(path.as_bytes())?.flatten();
-            self.view.detail(&path, now.as_ref(), before.as_ref())
-        };
-        looked().map_err(|error| self.view.told(&error))
+        self.child(name).map_err(|error| self.view.told(&error))?.known()
+    }
+}
+
+/// What has a name in a directory, now and before.
+pub struct Child<'v> {
+    view: &'v View,
+    path: RelPath,
+    now: Option<Held<'v>>,
+    before: Option<Held<'v>>,
+}
+
+impl<'v> Child<'v> {
+    /// The size of a regular file; of one that is gone, as it was.
+    pub fn file_size(&self) -> Option<u64> {
+        let held = self.now.as_ref().or(self.before.as_ref());
+        held.filter(|held| held.attr.kind == FileKind::Regular).map(|held| held.attr.size)
+    }
+
+    /// The inode number of a file that has other names.
+    pub fn linked(&self) -> Option<u64> {
+        self.now.as_ref().filter(|held| held.attr.nlink > 1).map(|held| held.attr.ino)
+    }
+
+    /// All that is known of it.
+    pub fn known(&self) -> Known {
+        let detail = self.view.detail(&self.path, self.now.as_ref(), self.before.as_ref());
+        detail.map_err(|error| self.view.told(&error))
+    }
+
+    /// It, if it is a directory, or was one.
+    pub fn into_dir(self) -> Option<Dir<'v>> {
+        let now = self.now.filter(Held::is_dir);
+        let before = self.before.filter(Held::is_dir);
+        let is_there = now.is_some() || before.is_some();
+        is_there.then(|| Dir { view: self.view, path: self.path, now, before })
     }
 }

@@ -12,7 +12,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 pub use self::prompt::{Prompt, PromptKind};
 use super::ask::{Ask, Searched, Told, Total};
-use super::detail::{Against, Known, Shown};
+use super::detail::{Against, Change, Known, Shown};
 use super::filter::Filter;
 use super::keys::Context;
 use super::layout::{self, Areas};
@@ -20,6 +20,7 @@ use super::pager::Pager;
 use super::tree::Tree;
 use crate::cli::explain::Contents;
 use crate::cli::opened::LayerFacts;
+use crate::overlay::FileKind;
 use crate::path::RelPath;
 
 /// Files at a path with more bytes than this together are read for the explanation only when somebody asks for that.
@@ -346,19 +347,14 @@ impl Model {
             return None;
         }
         let lines = self.tree.lines(self.visible());
-        let wants = |known: Option<&Known>| {
-            known.is_some_and(|known| {
-                known.as_ref().is_ok_and(|detail| detail.is(crate::overlay::FileKind::Directory))
-            })
-        };
-        let is_there = |known: Option<&Known>| {
-            known.is_some_and(|known| {
-                known.as_ref().is_ok_and(|detail| detail.change != super::detail::Change::Deleted)
-            })
+        let has_size = |known: &Known| {
+            known
+                .as_ref()
+                .is_ok_and(|detail| detail.is(FileKind::Directory) && detail.change != Change::Deleted)
         };
         lines
             .into_iter()
-            .find(|line| wants(line.known) && is_there(line.known) && !self.totals.contains_key(&line.path))
+            .find(|line| line.known.is_some_and(has_size) && !self.totals.contains_key(&line.path))
             .map(|line| line.path)
     }
 }

@@ -142,3 +142,6 @@ fn take_all(model: &mut Model, first: Event, events: &mpsc::Receiver<Event>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

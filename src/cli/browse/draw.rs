@@ -198,6 +198,3 @@ fn search_title(model: &Model) -> Option<String> {
     };
     Some(format!("{}: {state}; Esc: all", model.filter.shown()))
 }
-
-#[cfg(test)]
-mod tests;

@@ -278,7 +278,7 @@ fn names_are_searched_by_name_size_and_change() {
     assert_eq!(driver.model.selected().0.to_string(), "/lib/a.so");
     assert!(driver.model.search.is_none() && driver.names().len() > 5, "it is shown in the tree");
     driver.keys("c");
-    driver.shows("changes: 6 found");
+    driver.shows("changes: 7 found");
     driver.press(KeyCode::Esc);
     // What is no size is told, and can be corrected.
     driver.keys("sbig\n");

@@ -1,7 +1,9 @@
 //! A look into images without a mount: `lamina ls`, `cat` and `extract`.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -68,7 +70,7 @@ fn ls_tells_the_layer_of_each_name() {
     lists(
         &place,
         &[],
-        &["LAYER  NAME", "1      conf", "2      dev", "3      etc", "1      holes", "2      old"],
+        &["LAYER  NAME", "1      conf", "2      dev", "1      etc", "1      holes", "1      old"],
     );
     let etc = [
         "LAYER  MODE        LINKS  OWNER  SIZE  MODIFIED             NAME",
@@ -115,7 +117,7 @@ fn ls_shows_what_is_deleted_and_all_that_is_below() {
             "1      conf",
             "2      dev",
             "2      dev/null",
-            "3      etc",
+            "1      etc",
             "1      etc/.hidden",
             "3      etc/hard",
             "1      etc/link",
@@ -124,7 +126,7 @@ fn ls_shows_what_is_deleted_and_all_that_is_below() {
             "1      holes",
             "3      nothing (deleted)",
             "3      odd\\né (deleted)",
-            "2      old",
+            "1      old",
             "2      old/file (deleted)",
         ],
     );
@@ -191,6 +193,35 @@ fn ls_is_read_by_programs() {
     let said: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(said[0]["path"], json!({"bytes": [47, 97, 255]}));
     assert_eq!(place.run("ls", &["odd.tar"]).succeeds().out, "LAYER  NAME\n1      a\\xff\n");
+}
+
+#[test]
+fn ls_and_explain_say_the_same_layer_of_each_name() {
+    let place = Place::new();
+    image(&place);
+    place.archive("tree.tar", &image_of(tree::layers(), Compression::None));
+    for source in ["image.tar", "tree.tar"] {
+        let json = |command: &str, args: &[&OsStr]| -> Vec<Value> {
+            let args = [&[OsStr::new(source), OsStr::new("--json")], args].concat();
+            serde_json::from_str(&place.run(command, &args).succeeds().out).unwrap()
+        };
+        let listed = json("ls", &[OsStr::new("-R")]);
+        let paths: Vec<OsString> = listed.iter().map(|row| os_path(&row["path"])).collect();
+        let explained = json("explain", &paths.iter().map(OsString::as_os_str).collect::<Vec<_>>());
+        assert!(listed.len() > 8, "{source}");
+        assert_eq!(listed.len(), explained.len(), "{source}");
+        for (row, one) in listed.iter().zip(&explained) {
+            assert_eq!(row["layer"], one["layer"], "{source}: {}", row["path"]);
+        }
+    }
+}
+
+/// A path of the JSON.
+fn os_path(path: &Value) -> OsString {
+    match path {
+        Value::String(path) => path.into(),
+        odd => OsString::from_vec(serde_json::from_value(odd["bytes"].clone()).unwrap()),
+    }
 }
 
 #[test]

@@ -17,7 +17,6 @@ use self::walk::enter;
 use super::Overlay;
 use super::types::FileKind;
 use crate::error::{Error, Kind, Result};
-use crate::layer::{Attributes, Found};
 use crate::path::RelPath;
 use crate::resolve::{Data, Depth, Resolution};
 use crate::sys::fs::Stat;
@@ -78,6 +77,14 @@ pub enum Reason {
     ParentNotADirectory(Depth),
 }
 
+/// What a path has led to.
+enum Is {
+    /// The answer to its last name.
+    Found(Resolution),
+    /// A directory that was gone through: the root, or one that `..` led back to. Its attributes come from this layer.
+    OnTheWay(Depth),
+}
+
 impl Overlay {
     /// Follows a path from the root, and says why it is what it is. A symlink at its end is followed only if a slash comes
     /// after it; a slash after anything else but a directory leads nowhere.
@@ -135,9 +142,9 @@ impl Overlay {
             let below = enter(here, path, &resolution, layers)?;
             way.push(below);
         }
-        let (path, resolution, layers) = match (end, way.pop()) {
-            (Some((path, resolution, layers)), _) => (path, Some(resolution), layers),
-            (None, Some(here)) => (here.path, None, here.layers),
+        let (path, is, layers) = match (end, way.pop()) {
+            (Some((path, resolution, layers)), _) => (path, Is::Found(resolution), layers),
+            (None, Some(here)) => (here.path, Is::OnTheWay(here.attributes), here.layers),
             (None, None) => return Err(Error::new("explain", Kind::Stale)),
         };
         // A directory above it may be deleted or hidden: of what was never in it, that is not the reason.
@@ -147,10 +154,12 @@ impl Overlay {
         {
             (*reason, *cause) = (Reason::NeverExisted, path.clone());
         }
-        let (outcome, cause) = match (absent, &resolution) {
+        let (outcome, cause) = match (absent, is) {
             (Some((reason, cause)), _) => (Outcome::Absent(reason), Some(cause)),
-            (None, Some(resolution)) => (there(resolution)?, None),
-            (None, None) => (there_as_directory(&layers)?, None),
+            (None, Is::Found(resolution)) => (there(&resolution)?, None),
+            (None, Is::OnTheWay(depth)) => {
+                (Outcome::There { depth, kind: FileKind::Directory, data: None }, None)
+            }
         };
         Ok(Trace { path, links, outcome, cause, layers })
     }
@@ -172,16 +181,6 @@ fn there(resolution: &Resolution) -> Result<Outcome> {
         }
         Resolution::Absent(_) => Ok(Outcome::Absent(Reason::NeverExisted)),
     }
-}
-
-/// A directory that was gone through: the root, or one that `..` led back to.
-fn there_as_directory(layers: &[Said<'_>]) -> Result<Outcome> {
-    let own =
-        |said: &&Said<'_>| matches!(&said.found, Found::Dir(found) if found.attributes == Attributes::Own);
-    let is_dir = |said: &&Said<'_>| matches!(said.found, Found::Dir(_));
-    let said = layers.iter().find(own).or_else(|| layers.iter().find(is_dir));
-    let said = said.ok_or_else(|| Error::new("explain", Kind::NotFound))?;
-    Ok(Outcome::There { depth: said.depth, kind: FileKind::Directory, data: None })
 }
 
 fn kind(stat: &Stat) -> Result<FileKind> {

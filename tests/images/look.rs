@@ -200,7 +200,17 @@ fn ls_and_explain_say_the_same_layer_of_each_name() {
     let place = Place::new();
     image(&place);
     place.archive("tree.tar", &image_of(tree::layers(), Compression::None));
-    for source in ["image.tar", "tree.tar"] {
+    // A whiteout keeps the attributes of the base from a directory that no layer above has an entry for.
+    let cut = [
+        tar_of([Entry::dir("dir"), Entry::dir("dir/sub")]),
+        tar_of([Entry::whiteout("dir")]),
+        tar_of([Entry::dir("dir/sub")]),
+    ];
+    place.archive("cut.tar", &image_of(cut, Compression::None));
+    let back = place.run("explain", &["cut.tar", "--json", "dir", "dir/sub/.."]).succeeds();
+    let back: Value = serde_json::from_str(&back.out).unwrap();
+    assert_eq!((&back[0]["layer"], &back[1]["layer"]), (&json!(3), &json!(3)), "{back}");
+    for source in ["image.tar", "tree.tar", "cut.tar"] {
         let json = |command: &str, args: &[&OsStr]| -> Vec<Value> {
             let args = [&[OsStr::new(source), OsStr::new("--json")], args].concat();
             serde_json::from_str(&place.run(command, &args).succeeds().out).unwrap()
@@ -208,7 +218,7 @@ fn ls_and_explain_say_the_same_layer_of_each_name() {
         let listed = json("ls", &[OsStr::new("-R")]);
         let paths: Vec<OsString> = listed.iter().map(|row| os_path(&row["path"])).collect();
         let explained = json("explain", &paths.iter().map(OsString::as_os_str).collect::<Vec<_>>());
-        assert!(listed.len() > 8, "{source}");
+        assert!(listed.len() > 1, "{source}");
         assert_eq!(listed.len(), explained.len(), "{source}");
         for (row, one) in listed.iter().zip(&explained) {
             assert_eq!(row["layer"], one["layer"], "{source}: {}", row["path"]);

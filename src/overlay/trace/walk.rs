@@ -8,7 +8,7 @@ use super::super::object::DirIn;
 use super::reason::{Cut, cut_below};
 use super::said::{Part, Position, Said, look, or_why_not};
 use crate::error::Result;
-use crate::layer::Found;
+use crate::layer::{Attributes, Found};
 use crate::path::{Name, NameBuf, RelPath};
 use crate::resolve::{Ask, Data, Depth, Resolution, Resolver, Step};
 
@@ -16,6 +16,8 @@ use crate::resolve::{Ask, Data, Depth, Resolution, Resolver, Step};
 #[derive(Debug)]
 pub(super) struct Here<'s> {
     pub(super) path: RelPath,
+    /// The layer that its attributes come from.
+    pub(super) attributes: Depth,
     /// For each ordinary layer, where it has the directory.
     positions: Vec<Option<Position<'s>>>,
     /// What ends the search below it, and where that is.
@@ -51,7 +53,10 @@ impl Overlay {
             let oci = dir.oci_marks()?;
             positions.push(Some(Position { dir, path: RelPath::root(), oci, part }));
         }
-        Ok(Here { path: RelPath::root(), positions, cut, layers })
+        let own =
+            |said: &&Said<'_>| matches!(&said.found, Found::Dir(dir) if dir.attributes == Attributes::Own);
+        let attributes = layers.iter().find(own).map_or(Depth(0), |said| said.depth);
+        Ok(Here { path: RelPath::root(), attributes, positions, cut, layers })
     }
 
     /// Resolves a name, and looks at it in the layers that the resolver does not ask.
@@ -153,10 +158,13 @@ pub(super) fn enter<'s>(
     resolution: &Resolution,
     layers: Vec<Said<'s>>,
 ) -> Result<Here<'s>> {
-    let parts: Vec<Depth> = match resolution {
-        Resolution::Dir(merged) => merged.parts.iter().map(|part| part.depth).collect(),
-        Resolution::Leaf { .. } | Resolution::Absent(_) => Vec::new(),
+    let (parts, attributes): (Vec<Depth>, _) = match resolution {
+        Resolution::Dir(merged) => {
+            (merged.parts.iter().map(|part| part.depth).collect(), merged.attributes().map(|part| part.depth))
+        }
+        Resolution::Leaf { .. } | Resolution::Absent(_) => (Vec::new(), None),
     };
+    let attributes = attributes.unwrap_or(Depth(0));
     let mut positions = Vec::with_capacity(layers.len());
     for said in &layers {
         let part = if parts.contains(&said.depth) { Part::Counts } else { Part::Hidden };
@@ -174,5 +182,5 @@ pub(super) fn enter<'s>(
         .and_then(|last| cut_below(*last, here.cut.as_ref(), &layers))
         .map(|cut| (cut, path.clone()));
     let cut = cut.or_else(|| here.cut.clone());
-    Ok(Here { path, positions, cut, layers })
+    Ok(Here { path, attributes, positions, cut, layers })
 }

@@ -305,6 +305,22 @@ fn extract_copies_as_cp_does() {
 }
 
 #[test]
+fn what_a_killed_extract_left_is_removed_whatever_its_modes() {
+    let place = Place::new();
+    image(&place);
+    let left = place.path(".out.lamina-unpack");
+    fs::create_dir_all(left.join("sealed/closed/in it")).unwrap();
+    fs::write(left.join("sealed/closed/file"), "").unwrap();
+    std::os::unix::fs::symlink(place.path(""), left.join("sealed/link")).unwrap();
+    for (dir, mode) in [("sealed/closed", 0), ("sealed", 0o555)] {
+        fs::set_permissions(left.join(dir), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    run(&place, "extract", &["/etc", "out"]).succeeds();
+    assert!(place.path("out/passwd").exists() && place.path("image.tar").exists());
+    assert!(!left.exists());
+}
+
+#[test]
 fn extract_of_all_is_the_exact_tree() {
     let place = Place::new();
     place.archive("image.tar", &image_of(tree::layers(), Compression::None));

@@ -80,7 +80,7 @@ pub enum Reason {
 /// What a path has led to.
 enum Is {
     /// The answer to its last name.
-    Found(Resolution),
+    Found(Box<Resolution>),
     /// A directory that was gone through: the root, or one that `..` led back to. Its attributes come from this layer.
     OnTheWay(Depth),
 }
@@ -143,7 +143,7 @@ impl Overlay {
             way.push(below);
         }
         let (path, is, layers) = match (end, way.pop()) {
-            (Some((path, resolution, layers)), _) => (path, Is::Found(resolution), layers),
+            (Some((path, resolution, layers)), _) => (path, Is::Found(Box::new(resolution)), layers),
             (None, Some(here)) => (here.path, Is::OnTheWay(here.attributes), here.layers),
             (None, None) => return Err(Error::new("explain", Kind::Stale)),
         };

@@ -77,7 +77,7 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let mut explained = Vec::with_capacity(args.paths.len());
     let mut failed: Option<Failure> = None;
     for path in &args.paths {
-        match Explained::of(&opened, path.as_bytes()) {
+        match Explained::of(&opened, path.as_bytes(), Contents::All) {
             Ok(one) => explained.push(one),
             Err(error) => {
                 let path = terminal::shown_bytes(path.as_bytes());
@@ -98,6 +98,21 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     };
     terminal::print(text.as_bytes())?;
     failed.map_or(Ok(()), Err)
+}
+
+/// How much of files is read to tell whether their contents differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// All of it.
+    All,
+    /// Nothing, where the files at a path have more bytes than this together.
+    UpTo(u64),
+}
+
+/// The explanation of a path for people, without colours; `width` in cells.
+pub fn plain_text(opened: &Opened, path: &[u8], width: usize, contents: Contents) -> Result<String, Error> {
+    let explained = Explained::of(opened, path, contents)?;
+    Ok(text::of(opened, &explained, Look { width: Some(width), colours: false }))
 }
 
 /// A path with all that is said of it.
@@ -127,15 +142,25 @@ enum Content {
     Is(Digest),
     /// The layer does not let it be read: to who is not root, files of others may be closed.
     Unreadable,
+    /// It is more than is read unasked.
+    TooLong,
 }
 
 impl<'s> Explained<'s> {
-    fn of(opened: &'s Opened, path: &[u8]) -> Result<Self, Error> {
+    fn of(opened: &'s Opened, path: &[u8], contents: Contents) -> Result<Self, Error> {
         let trace = opened.overlay.trace(path)?;
-        let files = trace.layers.iter().filter(|said| is_file(said)).count();
+        let sizes: Vec<u64> = trace.layers.iter().filter(|said| is_file(said)).map(size).collect();
+        let is_read = match contents {
+            Contents::All => true,
+            Contents::UpTo(most) => sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size)) <= most,
+        };
         let mut details = Vec::with_capacity(trace.layers.len());
         for said in &trace.layers {
-            let content = if files > 1 && is_file(said) { content(said) } else { Content::Untold };
+            let content = match sizes.len() > 1 && is_file(said) {
+                true if is_read => content(said),
+                true => Content::TooLong,
+                false => Content::Untold,
+            };
             details.push(Detail { content, target: said.target()?, differs: Vec::new() });
         }
         let mut told = details.iter().map(|detail| detail.content).filter(|one| *one != Content::Untold);
@@ -172,6 +197,10 @@ impl<'s> Explained<'s> {
 
 fn is_file(said: &Said<'_>) -> bool {
     matches!(&said.found, Found::Leaf(leaf) if leaf.stat.is_regular() && leaf.metacopy.is_none())
+}
+
+fn size(said: &Said<'_>) -> u64 {
+    said.stat().map_or(0, |stat| stat.size)
 }
 
 fn content(said: &Said<'_>) -> Content {

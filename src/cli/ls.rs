@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use self::json::Json;
 use self::rows::{Deleted, Depth, Lister, Row};
+pub use self::text::mode;
 use self::text::{Form, Text};
 use super::Failure;
 use super::epilogue::{Epilogue, Example, Note};

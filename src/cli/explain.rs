@@ -41,7 +41,8 @@ pub const EPILOGUE: Epilogue = Epilogue {
                digests (sha256, 12 digits). Sizes, modes and owners are those in the layer. \
                Symlinks on the way are followed and named; one at the end is not, unless a slash follows. \
                What is missing never existed, was deleted, is hidden by an opaque directory, or lies below something that is no \
-               directory.",
+               directory. A path that cannot be explained (a name that is too long, a loop of symlinks, a layer that cannot be \
+               read) is told on standard error, the others are explained, and the exit code is 1; that nothing is there is an answer.",
     }],
 };
 
@@ -73,17 +74,20 @@ pub struct ExplainArgs {
 /// Prints what each path is, and why.
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let opened = opened::open(&args.source, &args.select, &args.store)?;
-    let explained = args
-        .paths
-        .iter()
-        .map(|path| {
-            let explained = Explained::of(&opened, path.as_bytes(), Contents::All);
-            explained.map_err(|error| {
+    let mut explained = Vec::with_capacity(args.paths.len());
+    let mut failed: Option<Failure> = None;
+    for path in &args.paths {
+        match Explained::of(&opened, path.as_bytes(), Contents::All) {
+            Ok(one) => explained.push(one),
+            Err(error) => {
                 let path = terminal::shown_bytes(path.as_bytes());
-                Failure::trouble(format!("'{path}' cannot be explained: {error}"))
-            })
-        })
-        .collect::<Result<Vec<_>, Failure>>()?;
+                let failure = Failure::trouble(format!("'{path}' cannot be explained: {error}"));
+                if let Some(before) = failed.replace(failure) {
+                    eprintln!("{before}");
+                }
+            }
+        }
+    }
     let text = match args.json {
         true => terminal::json(&explained.iter().map(|one| json::of(&opened, one)).collect::<Vec<_>>())?,
         false => {
@@ -92,7 +96,8 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
             texts.join("\n")
         }
     };
-    terminal::print(text.as_bytes())
+    terminal::print(text.as_bytes())?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// How much of files is read to tell whether their contents differ.

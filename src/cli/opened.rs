@@ -61,8 +61,20 @@ impl LayerFacts {
     }
 }
 
+/// What a SOURCE is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum SourceKind {
+    Layers,
+    Image,
+    Directory,
+    Mount,
+}
+
 /// A stack, open.
 pub struct Opened {
+    /// What it is.
+    pub kind: SourceKind,
     /// As the caller named it, on one line.
     pub name: String,
     /// The union.
@@ -74,6 +86,8 @@ pub struct Opened {
 
 /// A SOURCE, found: what its stack is made of. Nothing of it is open but an image's documents.
 pub struct Known {
+    /// What it is.
+    pub kind: SourceKind,
     /// As the caller named it, on one line.
     pub name: String,
     /// What is known of each ordinary layer, top first.
@@ -105,22 +119,32 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
     let mut behaviour = Behaviour { read_only: true, ..Behaviour::default() };
     let mut spec = StackSpec { lowers: Vec::new(), data_only: Vec::new(), upper: None };
     let mut facts = Vec::new();
-    match Source::parse(word)? {
+    let kind = match Source::parse(word)? {
         Source::Overlay(list) => {
             facts.extend(list.lowers.iter().map(|path| plain(path, Role::Lower)));
             spec.lowers = list.lowers.into_iter().map(LowerSpec::from).collect();
             spec.data_only = list.data_only;
+            SourceKind::Layers
         }
-        Source::Image(reference) => add_image(&reference, &mut images, &mut spec, &mut facts).map(drop)?,
+        Source::Image(reference) => {
+            add_image(&reference, &mut images, &mut spec, &mut facts)?;
+            SourceKind::Image
+        }
         Source::Path(path) => match live(&path)? {
-            Some(info) => add_mount(&path, &info, &mut images, &mut spec, &mut facts, &mut behaviour)?,
-            None if add_image(&ImageRef::Path(path.clone()), &mut images, &mut spec, &mut facts)? => {}
+            Some(info) => {
+                add_mount(&path, &info, &mut images, &mut spec, &mut facts, &mut behaviour)?;
+                SourceKind::Mount
+            }
+            None if add_image(&ImageRef::Path(path.clone()), &mut images, &mut spec, &mut facts)? => {
+                SourceKind::Image
+            }
             None => {
                 facts.push(plain(&path, Role::Lower));
                 spec.lowers.push(path.into());
+                SourceKind::Directory
             }
         },
-    }
+    };
     if spec.lowers.is_empty() {
         return Err(Failure::trouble(format!("source '{}' has no layers", word.display())));
     }
@@ -129,7 +153,7 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
         layer.number = count - index;
     }
     let name = super::terminal::shown(Path::new(word));
-    Ok(Known { name, layers: facts, spec, behaviour, leases: images.into_leases() })
+    Ok(Known { kind, name, layers: facts, spec, behaviour, leases: images.into_leases() })
 }
 
 impl Known {
@@ -155,7 +179,13 @@ impl Known {
                 Overlay::open_stack(&spec, &self.behaviour)?
             }
         };
-        Ok(Opened { name: self.name.clone(), overlay, layers: facts, _leases: self.leases.clone() })
+        Ok(Opened {
+            kind: self.kind,
+            name: self.name.clone(),
+            overlay,
+            layers: facts,
+            _leases: self.leases.clone(),
+        })
     }
 }
 

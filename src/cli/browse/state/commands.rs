@@ -156,6 +156,7 @@ impl Model {
                 self.search_again();
             }
             Command::Jump => self.cover = Cover::Prompt(Prompt::new(PromptKind::Jump, String::new())),
+            Command::Refresh => self.show(Shown { round: self.shown.round.wrapping_add(1), ..self.shown }),
             Command::ReadContents => self.reads = Some(self.selected().0),
             Command::View => self.view(),
             Command::Up

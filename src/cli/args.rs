@@ -5,7 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    cat, commit, completions, explain, extract, inspect, layers, list, ls, man, mount, store, umount, unpack,
+    cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store, umount,
+    unpack,
 };
 
 /// The colours of the help.
@@ -113,6 +114,10 @@ pub enum Command {
     /// Owners, modes, times, attributes, links, devices and holes are as the source has them, as far as this user may set them.
     /// No mount is made.
     Extract(extract::ExtractArgs),
+    /// Show what is different in one source from another, or what was changed in a mount
+    ///
+    /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.
+    Diff(diff::DiffArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, cat, commit, completions, explain, extract, inspect, layers, list, ls, mount, store,
-    terminal, umount, unpack,
+    Cli, Failure, args, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, mount,
+    store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -45,6 +45,7 @@ pub enum Page {
     Ls,
     Cat,
     Extract,
+    Diff,
     Layers,
     Unpack,
     Commit,
@@ -64,6 +65,7 @@ impl Page {
             Page::Ls => "ls",
             Page::Cat => "cat",
             Page::Extract => "extract",
+            Page::Diff => "diff",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -83,6 +85,7 @@ impl Page {
             Page::Ls => ls::EPILOGUE,
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
+            Page::Diff => diff::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
@@ -93,7 +96,11 @@ impl Page {
     }
 
     fn exit_status(self) -> &'static [Note] {
-        &[args::EXIT_STATUS]
+        match self {
+            // Its own, with its notes.
+            Page::Diff => &[],
+            _ => &[args::EXIT_STATUS],
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod cat;
 mod commit;
 mod compat;
 mod completions;
+mod diff;
 mod epilogue;
 mod explain;
 mod extract;
@@ -84,6 +85,9 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Ls(ls) => cli.log.init().and_then(|()| ls::run(ls)),
         Command::Cat(cat) => cli.log.init().and_then(|()| cat::run(cat)),
         Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
+        Command::Diff(diff) => {
+            return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
+        }
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

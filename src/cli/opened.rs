@@ -61,8 +61,20 @@ impl LayerFacts {
     }
 }
 
+/// What a SOURCE is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum SourceKind {
+    Layers,
+    Image,
+    Directory,
+    Mount,
+}
+
 /// A stack, open.
 pub struct Opened {
+    /// What it is.
+    pub kind: SourceKind,
     /// As the caller named it, on one line.
     pub name: String,
     /// The union.
@@ -89,22 +101,32 @@ pub fn open_selected(
     let mut behaviour = Behaviour { read_only: true, ..Behaviour::default() };
     let mut spec = StackSpec { lowers: Vec::new(), data_only: Vec::new(), upper: None };
     let mut facts = Vec::new();
-    match Source::parse(word)? {
+    let kind = match Source::parse(word)? {
         Source::Overlay(list) => {
             facts.extend(list.lowers.iter().map(|path| plain(path, Role::Lower)));
             spec.lowers = list.lowers.into_iter().map(LowerSpec::from).collect();
             spec.data_only = list.data_only;
+            SourceKind::Layers
         }
-        Source::Image(reference) => add_image(&reference, &mut images, &mut spec, &mut facts).map(drop)?,
+        Source::Image(reference) => {
+            add_image(&reference, &mut images, &mut spec, &mut facts)?;
+            SourceKind::Image
+        }
         Source::Path(path) => match live(&path)? {
-            Some(info) => add_mount(&path, &info, &mut images, &mut spec, &mut facts, &mut behaviour)?,
-            None if add_image(&ImageRef::Path(path.clone()), &mut images, &mut spec, &mut facts)? => {}
+            Some(info) => {
+                add_mount(&path, &info, &mut images, &mut spec, &mut facts, &mut behaviour)?;
+                SourceKind::Mount
+            }
+            None if add_image(&ImageRef::Path(path.clone()), &mut images, &mut spec, &mut facts)? => {
+                SourceKind::Image
+            }
             None => {
                 facts.push(plain(&path, Role::Lower));
                 spec.lowers.push(path.into());
+                SourceKind::Directory
             }
         },
-    }
+    };
     if spec.lowers.is_empty() {
         return Err(Failure::trouble(format!("source '{}' has no layers", word.display())));
     }
@@ -131,7 +153,7 @@ pub fn open_selected(
             Overlay::open_stack(&spec, &behaviour)?
         }
     };
-    Ok(Opened { name, overlay, layers: facts, _leases: images.into_leases() })
+    Ok(Opened { kind, name, overlay, layers: facts, _leases: images.into_leases() })
 }
 
 /// A directory. Its number is given once all layers are known.

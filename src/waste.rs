@@ -52,11 +52,22 @@ pub struct Between {
     pub files: u64,
 }
 
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extent {
+    /// One file.
+    File,
+    /// A directory, and all files in it that are hidden with it.
+    Directory,
+}
+
 /// A path at which one layer hides bytes of those below: a file, or a directory with what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// From the root, with a slash before it.
     pub path: Box<[u8]>,
+    /// What is there.
+    pub extent: Extent,
     /// The layer that hides them.
     pub by: LayerNumber,
     /// In what way.
@@ -74,7 +85,7 @@ pub struct Row {
 impl Ord for Row {
     /// The greater one is the worse one.
     fn cmp(&self, other: &Self) -> Ordering {
-        let better = |row: &Row| (row.by, row.how, row.lowest, row.highest, row.files);
+        let better = |row: &Row| (row.extent, row.by, row.how, row.lowest, row.highest, row.files);
         let by_size = self.bytes.cmp(&other.bytes);
         by_size.then_with(|| other.path.cmp(&self.path)).then_with(|| better(other).cmp(&better(self)))
     }

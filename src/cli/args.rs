@@ -6,7 +6,7 @@ use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
     cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store, umount,
-    unpack,
+    unpack, waste,
 };
 
 /// The colours of the help.
@@ -118,6 +118,11 @@ pub enum Command {
     ///
     /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.
     Diff(diff::DiffArgs),
+    /// Show which bytes of an image nobody can see any more, and judge it by dive's rules
+    ///
+    /// They are in a layer, and a later one has overwritten or deleted them. What is shown is by which instructions that was done,
+    /// and at which paths. No data is read.
+    Waste(waste::WasteArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, mount,
-    store, terminal, umount, unpack,
+    store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -46,6 +46,7 @@ pub enum Page {
     Cat,
     Extract,
     Diff,
+    Waste,
     Layers,
     Unpack,
     Commit,
@@ -66,6 +67,7 @@ impl Page {
             Page::Cat => "cat",
             Page::Extract => "extract",
             Page::Diff => "diff",
+            Page::Waste => "waste",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -86,6 +88,7 @@ impl Page {
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
+            Page::Waste => waste::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
@@ -97,8 +100,8 @@ impl Page {
 
     fn exit_status(self) -> &'static [Note] {
         match self {
-            // Its own, with its notes.
-            Page::Diff => &[],
+            // Their own, with their notes.
+            Page::Diff | Page::Waste => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

@@ -29,6 +29,7 @@ mod store;
 mod terminal;
 mod umount;
 mod unpack;
+mod waste;
 mod workdir;
 
 use std::ffi::OsString;
@@ -88,6 +89,7 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Diff(diff) => {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
         }
+        Command::Waste(waste) => return cli.log.init().and_then(|()| waste::run(waste)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

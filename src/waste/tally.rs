@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::dive::{self, Event, Named, What};
 use super::links::{Gone, Link, Links};
 use super::worst::Worst;
-use super::{Between, How, LayerNumber, Row, Wanted, Waste};
+use super::{Between, Extent, How, LayerNumber, Row, Wanted, Waste};
 
 /// What one layer has at a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +166,13 @@ impl Tally {
         }
         for Gone { of, bytes, last } in std::mem::take(&mut self.links).rest() {
             self.add(of, last.by, last.how, bytes);
-            self.row(&last.path, last.by, last.how, Removed { bytes, files: 1, lowest: of, highest: of });
+            self.row(
+                &last.path,
+                Extent::File,
+                last.by,
+                last.how,
+                Removed { bytes, files: 1, lowest: of, highest: of },
+            );
         }
         let between = self.between.into_iter();
         let mut between: Vec<Between> = between
@@ -275,7 +281,7 @@ impl Tally {
                     Some(Gone { of, bytes, last }) => {
                         self.add(of, last.by, last.how, bytes);
                         let removed = Removed { bytes, files: 1, lowest: of, highest: of };
-                        self.row(&last.path, last.by, last.how, removed);
+                        self.row(&last.path, Extent::File, last.by, last.how, removed);
                     }
                     None => {}
                 }
@@ -290,7 +296,7 @@ impl Tally {
         match hider {
             Hider::Name(by, how) => {
                 let path = std::mem::take(&mut self.path);
-                self.row(&path, by, how, Removed { bytes, files: 1, lowest: of, highest: of });
+                self.row(&path, Extent::File, by, how, Removed { bytes, files: 1, lowest: of, highest: of });
                 self.path = path;
             }
             Hider::Above(Removal { depth, said, .. }) if bytes > 0 => {
@@ -326,18 +332,18 @@ impl Tally {
             let by = by.or_else(|| u16::try_from(event + 1).ok().map(LayerNumber));
             if let Some(by) = by {
                 let path = if path.is_empty() { &b"/"[..] } else { &path };
-                self.row(path, by, how, removed);
+                self.row(path, Extent::Directory, by, how, removed);
             }
         }
         self.path = path;
     }
 
-    fn row(&mut self, path: &[u8], by: LayerNumber, how: How, removed: Removed) {
+    fn row(&mut self, path: &[u8], extent: Extent, by: LayerNumber, how: How, removed: Removed) {
         let Removed { bytes, files, lowest, highest } = removed;
         if bytes == 0 {
             return;
         }
-        let make = || Row { path: path.into(), by, how, lowest, highest, bytes, files };
+        let make = || Row { path: path.into(), extent, by, how, lowest, highest, bytes, files };
         self.rows.offer(|least| bytes >= least.bytes, make);
     }
 

@@ -21,7 +21,7 @@ fn references(waste: &Waste) -> Vec<(&str, u32, u64)> {
 /// Path, layers of the bytes, hider, bytes and files of each row.
 fn rows(waste: &Waste) -> Vec<(&str, (u16, u16), u16, How, u64, u64)> {
     let mut rows = Vec::new();
-    for Row { path, by, how, lowest, highest, bytes, files } in &waste.rows {
+    for Row { path, by, how, lowest, highest, bytes, files, .. } in &waste.rows {
         let path = std::str::from_utf8(path).unwrap();
         rows.push((path, (lowest.0, highest.0), by.0, *how, *bytes, *files));
     }

@@ -18,6 +18,7 @@ use super::explain::SOURCE;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::opened::{self, Opened};
 use super::{Answer, Failure, terminal};
+use crate::error::Kind;
 use crate::waste::{self, Keep, Wanted, Waste};
 
 /// What follows the options in the help and the man page.
@@ -122,7 +123,15 @@ fn measure(args: &WasteArgs) -> Result<Answer, Failure> {
         None => Wanted { rows: given.unwrap_or(Keep::Worst(TOP)), references: Keep::Worst(0) },
         Some(_) => Wanted { rows: given.unwrap_or(Keep::All), references: given.unwrap_or(Keep::All) },
     };
-    let waste = waste::measure(&opened.overlay, wanted).map_err(|error| opened.failure(&error))?;
+    let waste = waste::measure(&opened.overlay, wanted).map_err(|error| {
+        let failure = opened.failure(&error);
+        match error.kind() {
+            Kind::Unsupported(_) => failure.hint(
+                "its bytes are shown elsewhere than where they are: make an image of it (lamina commit), and measure that",
+            ),
+            _ => failure,
+        }
+    })?;
     let shown = match (&args.json, given) {
         (Some(Some(_)), None) => TOP,
         _ => waste.rows.len(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::vec;
 
 use super::dive::Named;
@@ -19,6 +19,7 @@ use crate::tarball::{Child, TarLayer};
 pub fn walk(overlay: &Overlay, wanted: Wanted) -> Result<Waste> {
     let mut said = Vec::new();
     let mut inner = Vec::new();
+    let linked = linked_from_above(overlay)?;
     for (index, layer) in overlay.each_layer().enumerate() {
         let number = u16::try_from(index + 1).map(LayerNumber);
         let number = number.map_err(|_| Error::new("walk", Kind::Invalid("there are too many layers")))?;
@@ -28,7 +29,7 @@ pub fn walk(overlay: &Overlay, wanted: Wanted) -> Result<Waste> {
         inner.push(Inner { number, layer, place, xwhiteouts: root.xwhiteouts });
     }
     let mut tally = Tally::new(&said, wanted);
-    let mut open = vec![InStep::open(inner)?];
+    let mut open = vec![InStep::open(inner, &linked)?];
     while let Some(here) = open.last_mut() {
         said.clear();
         let mut inner = Vec::new();
@@ -41,7 +42,7 @@ pub fn walk(overlay: &Overlay, wanted: Wanted) -> Result<Waste> {
             tally.name(&name, &said);
             continue;
         }
-        let inside = InStep::open(inner);
+        let inside = InStep::open(inner, &linked);
         let inside = inside.map_err(|error| error.at([tally.path(), b"/", &name].concat()))?;
         for said in &mut said {
             if let Here::Dir { empty, .. } = &mut said.here {
@@ -67,6 +68,7 @@ struct InStep<'a> {
     parts: Vec<Part<'a>>,
     /// The next name of each, the first on top.
     heads: BinaryHeap<Reverse<Head<'a>>>,
+    linked: &'a HashSet<FileId>,
 }
 
 /// The next name of a part.
@@ -92,7 +94,7 @@ enum Names<'a> {
 }
 
 impl<'a> InStep<'a> {
-    fn open(inner: Vec<Inner<'a>>) -> Result<Self> {
+    fn open(inner: Vec<Inner<'a>>, linked: &'a HashSet<FileId>) -> Result<Self> {
         let mut parts = Vec::with_capacity(inner.len());
         for Inner { number, layer, place, xwhiteouts } in inner {
             let names = match (layer, place) {
@@ -108,7 +110,7 @@ impl<'a> InStep<'a> {
             };
             parts.push(Part { number, names, found: None });
         }
-        let mut step = InStep { heads: BinaryHeap::with_capacity(parts.len()), parts };
+        let mut step = InStep { heads: BinaryHeap::with_capacity(parts.len()), parts, linked };
         for part in 0..step.parts.len() {
             step.advance(part)?;
         }
@@ -188,7 +190,7 @@ impl<'a> InStep<'a> {
         let here = match found {
             Found::Absent => None,
             Found::Whiteout => Some(Here::Whiteout),
-            Found::Leaf(found) => Some(leaf(*number, layer, found).map_err(named)?),
+            Found::Leaf(found) => Some(leaf(*number, layer, found, self.linked).map_err(named)?),
             Found::Dir(found) if found.redirect.is_some() => {
                 return Err(named(moved("an overlay has moved this directory")));
             }
@@ -227,7 +229,26 @@ fn dir(found: &FoundDir) -> Here {
     Here::Dir { named, opaque: found.opaque, empty: false }
 }
 
-fn leaf(number: LayerNumber, layer: AnyLayer<'_>, found: &FoundLeaf) -> Result<Here> {
+/// The files of tars that a layer above has names for: hard links to what is in no other way known to be linked.
+fn linked_from_above(overlay: &Overlay) -> Result<HashSet<FileId>> {
+    let mut linked = HashSet::new();
+    for layer in overlay.each_layer() {
+        let AnyLayer::Tar(tar) = layer else { continue };
+        for link in tar.index().links_below().in_layer(tar.id)? {
+            let link = link.in_layer(tar.id)?;
+            let stat = tar.stat(link.entry).map_err(|error| error.at(link.path))?;
+            linked.insert(FileId { layer: None, dev: stat.dev, ino: stat.ino });
+        }
+    }
+    Ok(linked)
+}
+
+fn leaf(
+    number: LayerNumber,
+    layer: AnyLayer<'_>,
+    found: &FoundLeaf,
+    linked: &HashSet<FileId>,
+) -> Result<Here> {
     let stat = &found.stat;
     if found.metacopy.is_some() {
         return Err(moved("only the metadata of this file was copied up, and its data is in a layer below"));
@@ -238,10 +259,14 @@ fn leaf(number: LayerNumber, layer: AnyLayer<'_>, found: &FoundLeaf) -> Result<H
     let is_tar = matches!(layer, AnyLayer::Tar(_));
     // A tar's objects have a device of their own, so one of another is a layer's below.
     let of_below = is_tar && stat.dev != layer.dev();
-    let link = (of_below || stat.nlink > 1).then(|| Link {
-        file: FileId { layer: (!is_tar).then_some(number), dev: stat.dev, ino: stat.ino },
-        of: if of_below { Owner::Below } else { Owner::Here { names: stat.nlink } },
-    });
+    let file = FileId { layer: (!is_tar).then_some(number), dev: stat.dev, ino: stat.ino };
+    let of = match (of_below, linked.contains(&file)) {
+        (true, _) => Some(Owner::Below),
+        // How many more there are is not known: whether one is seen is, in the end.
+        (false, true) => Some(Owner::Here { names: u32::MAX }),
+        (false, false) => (stat.nlink > 1).then_some(Owner::Here { names: stat.nlink }),
+    };
+    let link = of.map(|of| Link { file, of });
     Ok(Here::Leaf { bytes: stat.size, link })
 }
 

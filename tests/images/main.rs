@@ -31,3 +31,4 @@ mod tidy;
 mod tree;
 mod unpack;
 mod upper;
+mod waste;

@@ -18,8 +18,10 @@ fn references(waste: &Waste) -> Vec<(&str, u32, u64)> {
     waste.references.iter().map(|one| (shown(&one.path), one.count, one.bytes)).collect()
 }
 
-/// Path, layers of the bytes, hider, bytes and files of each row.
-fn rows(waste: &Waste) -> Vec<(&str, (u16, u16), u16, How, u64, u64)> {
+/// Path, layers of the bytes, hider, way, bytes and files.
+type ShortRow<'a> = (&'a str, (u16, u16), u16, How, u64, u64);
+
+fn rows(waste: &Waste) -> Vec<ShortRow<'_>> {
     let mut rows = Vec::new();
     for Row { path, by, how, lowest, highest, bytes, files, .. } in &waste.rows {
         let path = std::str::from_utf8(path).unwrap();

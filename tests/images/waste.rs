@@ -282,7 +282,7 @@ fn directories_and_live_mounts_are_measured_too() {
     }
     let run = |args: &[&str]| place.run("waste", args).succeeds().out;
     let text = run(&["overlay:top:base"]);
-    assert!(text.contains("BY  DIRECTORY\n2 B     1      1      overwritten  2   top\n"), "{text}");
+    assert!(text.contains("BY  FROM\n2 B     1      1      overwritten  2   top\n"), "{text}");
     let alone = run(&["base"]);
     assert_eq!(alone.lines().count(), 3, "one layer wastes nothing: {alone}");
 

@@ -86,7 +86,7 @@ fn summary(waste: &Waste) -> String {
 fn made_by_head(opened: &Opened) -> &'static str {
     match opened.layers.iter().any(|layer| layer.instruction.is_some()) {
         true => "INSTRUCTION",
-        false => "DIRECTORY",
+        false => "FROM",
     }
 }
 

@@ -254,7 +254,7 @@ fn what_cannot_be_read_is_trouble_and_the_rest_is_told() {
         for name in ["closed", "same", side] {
             fs::write(dir.join(name), "12345").unwrap();
         }
-        fs::set_permissions(dir.join("closed"), PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(dir.join("closed"), PermissionsExt::from_mode(0o000)).unwrap();
     }
     let said = place.run("diff", &["old", "new"]);
     assert_eq!(said.out, "A /new\nD /old\n");
@@ -423,7 +423,7 @@ fn what_is_changed_in_a_mount_is_what_two_looks_at_it_tell() {
             for _ in 0..25 {
                 let path = rng.path();
                 let above = Path::new(&path).ancestors().skip(1);
-                if above.clone().any(|dir| entries.get(dir).is_some_and(|entry| matches!(entry, Some(_))))
+                if above.clone().any(|dir| entries.get(dir).is_some_and(Option::is_some))
                     || entries.keys().any(|below: &PathBuf| below.starts_with(&path))
                 {
                     continue;

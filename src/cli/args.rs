@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store, umount,
-    unpack,
+    browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store,
+    umount, unpack,
 };
 
 /// The colours of the help.
@@ -118,6 +118,10 @@ pub enum Command {
     ///
     /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.
     Diff(diff::DiffArgs),
+    /// Look through a source on the terminal, layer by layer
+    ///
+    /// What each layer added, changed and deleted, where each name comes from and what it hides. No mount is made.
+    Browse(browse::BrowseArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, mount,
-    store, terminal, umount, unpack,
+    Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
+    mount, store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -46,6 +46,7 @@ pub enum Page {
     Cat,
     Extract,
     Diff,
+    Browse,
     Layers,
     Unpack,
     Commit,
@@ -66,6 +67,7 @@ impl Page {
             Page::Cat => "cat",
             Page::Extract => "extract",
             Page::Diff => "diff",
+            Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -86,6 +88,7 @@ impl Page {
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
+            Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,

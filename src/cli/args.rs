@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store, umount,
-    unpack, waste,
+    browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store,
+    umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -123,6 +123,10 @@ pub enum Command {
     /// They are in a layer, and a later one has overwritten or deleted them. What is shown is by which instructions that was done,
     /// and at which paths. No data is read.
     Waste(waste::WasteArgs),
+    /// Look through a source on the terminal, layer by layer
+    ///
+    /// What each layer added, changed and deleted, where each name comes from and what it hides. No mount is made.
+    Browse(browse::BrowseArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

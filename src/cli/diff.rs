@@ -39,7 +39,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
         },
         Example {
             what: "the files with other content, for a script",
-            command: "lamina diff --json old new | jq -r '.[] | select(.what[] == \"content\") | .path'",
+            command: "lamina diff --json a b | jq '.[] | select(.what[] == \"content\").path'",
         },
         Example {
             what: "only whether it is the same",

@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, mount,
-    store, terminal, umount, unpack, waste,
+    Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
+    mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -47,6 +47,7 @@ pub enum Page {
     Extract,
     Diff,
     Waste,
+    Browse,
     Layers,
     Unpack,
     Commit,
@@ -68,6 +69,7 @@ impl Page {
             Page::Extract => "extract",
             Page::Diff => "diff",
             Page::Waste => "waste",
+            Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -89,6 +91,7 @@ impl Page {
             Page::Extract => extract::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
             Page::Waste => waste::EPILOGUE,
+            Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code and text out.
 
 mod args;
+mod browse;
 mod cat;
 mod commit;
 mod compat;
@@ -90,6 +91,7 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
         }
         Command::Waste(waste) => return cli.log.init().and_then(|()| waste::run(waste)),
+        Command::Browse(browse) => cli.log.init().and_then(|()| browse::run(browse)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

@@ -44,6 +44,12 @@ impl<'a> Comparison<'a> {
         Ok(Comparison { before, after, shared, options })
     }
 
+    /// The same, but nothing is passed over.
+    #[cfg(test)]
+    pub(super) fn of_all(self) -> Self {
+        Comparison { shared: SharedBase::NOTHING, ..self }
+    }
+
     /// The roots of both.
     ///
     /// # Errors
@@ -113,6 +119,14 @@ impl<'a> Node<'a> {
     }
 }
 
+/// An error of a name, with the whole path: what looks into one directory knows no more than the name.
+fn located(error: Error, dir: &RelPath, name: &NameBuf) -> Error {
+    match error.path() {
+        Some(path) if path == name.as_bytes() && !dir.is_root() => error.below(dir.as_bytes()),
+        _ => error.at(dir.join(name.as_name()).as_bytes()),
+    }
+}
+
 /// A directory on one side or both, with the names in it that are still to be compared.
 struct Open<'a> {
     path: RelPath,
@@ -142,7 +156,8 @@ impl<'a> Walk<'a, '_> {
             let path = open.path.join(name.as_name());
             let child = |dir: &Option<Node<'a>>| match dir {
                 Some(dir) => {
-                    let found = dir.union.lookup(dir.entry.node, name.as_name()).at(path.as_bytes())?;
+                    let found = dir.union.lookup(dir.entry.node, name.as_name());
+                    let found = found.map_err(|error| located(error, &open.path, &name))?;
                     Ok(found.map(|entry| Node { union: dir.union, entry }))
                 }
                 None => Ok(None),
@@ -214,9 +229,11 @@ impl<'a> Walk<'a, '_> {
 
     /// Tells a change, after the directories above it that are to be told.
     fn tell(&mut self, path: &RelPath, change: &Change) -> ControlFlow<()> {
-        for open in &mut self.open {
-            if let Some((before, after)) = open.untold.take() {
-                self.sink.change(&open.path, &Change::Parent { before, after })?;
+        if self.comparison.options.parents == Parents::Told {
+            for open in &mut self.open {
+                if let Some((before, after)) = open.untold.take() {
+                    self.sink.change(&open.path, &Change::Parent { before, after })?;
+                }
             }
         }
         self.sink.change(path, change)
@@ -321,12 +338,12 @@ impl<'a> Walk<'a, '_> {
                 open.pop();
                 continue;
             };
-            let path = path.join(name.as_name());
-            let entry = match union.lookup(*node, name.as_name()).at(path.as_bytes()) {
+            let inner_path = path.join(name.as_name());
+            let entry = match union.lookup(*node, name.as_name()) {
                 Ok(Some(entry)) => entry,
                 Ok(None) => continue,
                 Err(error) => {
-                    self.sink.trouble(Side::Before, &error)?;
+                    self.sink.trouble(Side::Before, &located(error, path, &name))?;
                     continue;
                 }
             };
@@ -336,8 +353,8 @@ impl<'a> Walk<'a, '_> {
                 held.bytes = held.bytes.saturating_add(entry.attr.size);
             }
             if inner.is_dir() {
-                match names(&path, entry.node) {
-                    Ok(names) => open.push((path, entry.node, Some(inner), names)),
+                match names(&inner_path, entry.node) {
+                    Ok(names) => open.push((inner_path, entry.node, Some(inner), names)),
                     Err(error) => self.sink.trouble(Side::Before, &error)?,
                 }
             }

@@ -15,6 +15,7 @@ mod builder;
 mod choice;
 mod commit;
 mod damaged;
+mod diff;
 mod explain;
 mod full;
 mod hostile;

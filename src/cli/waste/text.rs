@@ -2,6 +2,8 @@
 
 use clap::builder::styling::{AnsiColor, Style};
 
+use unicode_width::UnicodeWidthStr;
+
 use super::Report;
 use super::ci::{Status, Verdict};
 use super::compare::Compared;
@@ -142,10 +144,23 @@ fn paths(report: &Report<'_>, rows: &[Row], width: Option<usize>) -> String {
     if let Some(text) = terminal::columns_with_text(&head, &rows, width) {
         return text;
     }
-    // The table above has the instructions by their layers; paths are not cut.
-    let without = |row: &Vec<String>| row.get(..6).unwrap_or(row).to_vec();
-    let rows: Vec<Vec<String>> = rows.iter().map(without).collect();
-    terminal::table(head.get(..6).unwrap_or(&head), &rows, width)
+    // The table above has the instructions by their layers; paths are not cut, so that they can be taken from here.
+    let all_but_made_by = [0, 1, 2, 3, 4, 5];
+    let least = [0, 3, 4, 5];
+    let text = only(&all_but_made_by, &head, &rows);
+    match width {
+        Some(width) if text.lines().any(|line| line.width() > width) => only(&least, &head, &rows),
+        _ => text,
+    }
+}
+
+/// Some of the columns, however wide they are.
+fn only(columns: &[usize], head: &[&str], rows: &[Vec<String>]) -> String {
+    let head: Vec<&str> = columns.iter().filter_map(|column| head.get(*column).copied()).collect();
+    let of_row =
+        |row: &Vec<String>| columns.iter().filter_map(|column| row.get(*column)).cloned().collect::<Vec<_>>();
+    let rows: Vec<Vec<String>> = rows.iter().map(of_row).collect();
+    terminal::table(&head, &rows, None)
 }
 
 fn judgement(verdict: &Verdict, colours: bool) -> String {

@@ -44,6 +44,8 @@ pub enum Need {
     GnuTar,
     /// libarchive's bsdtar, as a program.
     Bsdtar,
+    /// tmux, as a program.
+    Tmux,
 }
 
 impl Need {
@@ -72,9 +74,15 @@ impl Need {
             Need::Bsdtar if !says("bsdtar", "bsdtar") => {
                 Some(Missing::Precondition("needs bsdtar (package libarchive-tools)"))
             }
+            Need::Tmux if !answers("tmux", "-V") => Some(Missing::Precondition("needs tmux (package tmux)")),
             _ => None,
         }
     }
+}
+
+/// Is there a program of this name that takes this option?
+fn answers(program: &str, option: &str) -> bool {
+    std::process::Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
 }
 
 /// Is there a program of this name that calls itself so?

@@ -147,6 +147,26 @@ fn every_form_of_opaque_is_read() {
 }
 
 #[test]
+fn a_device_that_marks_an_opaque_directory_is_no_entry() {
+    let tree = Tree::new();
+    tree.file(".wh..wh..opq", "").whiteout(".wh..opq").whiteout("gone").file("f", "");
+    let kinds = |oci: bool| {
+        let layer = tree.layer(oci);
+        let mut kinds = Vec::new();
+        layer.list(layer.root(), false, |entry| kinds.push((entry.name.to_string(), entry.kind))).unwrap();
+        kinds.sort();
+        kinds
+    };
+    let (device, file) = (libc::DT_CHR, libc::DT_REG);
+    let entry = |name: &str, kind| (name.to_owned(), kind);
+    // A whiteout without a type is that of a `.wh.` name, which no listing shows.
+    assert_eq!(kinds(true), [entry(".wh..opq", 0), entry("f", file), entry("gone", device)]);
+    let literal =
+        [entry(".wh..opq", device), entry(".wh..wh..opq", file), entry("f", file), entry("gone", device)];
+    assert_eq!(kinds(false), literal);
+}
+
+#[test]
 fn redirects_and_metadata_only_copies_are_read() {
     let tree = Tree::new();
     tree.dir("d").mark("d", "user.overlay.redirect", b"/a/b").file("m", "").mark(

@@ -44,6 +44,8 @@ pub enum Need {
     GnuTar,
     /// libarchive's bsdtar, as a program.
     Bsdtar,
+    /// fuse-overlayfs, as a program.
+    FuseOverlayfs,
 }
 
 impl Need {
@@ -71,6 +73,9 @@ impl Need {
             Need::GnuTar if !says("tar", "GNU tar") => Some(Missing::Precondition("needs GNU tar")),
             Need::Bsdtar if !says("bsdtar", "bsdtar") => {
                 Some(Missing::Precondition("needs bsdtar (package libarchive-tools)"))
+            }
+            Need::FuseOverlayfs if !says("fuse-overlayfs", "fuse-overlayfs") => {
+                Some(Missing::Precondition("needs fuse-overlayfs"))
             }
             _ => None,
         }

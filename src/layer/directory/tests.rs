@@ -211,6 +211,22 @@ fn recorded_owners_are_applied_where_the_root_says_that_there_are_some() {
 }
 
 #[test]
+fn of_two_records_the_newer_kind_counts() {
+    // fuse-overlayfs 1.10 writes the one, and copies the other from the layer below. 1.14 and newer believe the other.
+    let tree = Tree::new();
+    tree.mark(".", "user.containers.override_stat", b"0:0:0755").file("f", "");
+    tree.mark("f", "user.fuseoverlayfs.override_stat", b"33:44:100640");
+    let owner = || {
+        let layer = tree.layer(true);
+        let stat = layer.stat(At::Name(layer.root(), name("f"))).unwrap();
+        (stat.uid, stat.gid, stat.mode & 0o7777)
+    };
+    assert_eq!(owner(), (33, 44, 0o640));
+    tree.mark("f", "user.containers.override_stat", b"5:6:0600");
+    assert_eq!(owner(), (5, 6, 0o600));
+}
+
+#[test]
 fn a_missing_layer_and_one_that_is_no_directory_are_named() {
     let tree = Tree::new();
     tree.file("f", "");

@@ -29,9 +29,9 @@ events_logger = "file"
 CONF
 }
 
-# new_store WHO PROGRAM [LINE-OF-CONFIGURATION]: a store, in which in_store does things from here on.
+# new_store WHO PROGRAM [VARIANT LINE-OF-CONFIGURATION]: a store, in which in_store does things from here on.
 new_store() {
-    open_store "$1" "$2" "${3:+mask}"
+    open_store "$1" "$2" "${3:-}"
     mkdir -p "$home" "$runtime"
     chmod 700 "$runtime"
     [[ $1 == root ]] || chown "$user:$(id -g "$user")" "$home" "$runtime"
@@ -42,7 +42,7 @@ runroot = "$runtime/storage"
 graphroot = "$home/graph"
 rootless_storage_path = "$home/graph"
 [storage.options.overlay]
-${3:-}
+${4:-}
 CONF
     case $2 in
     lamina) printf 'mount_program = "%s"\n' "$lamina" ;;

@@ -292,10 +292,8 @@ impl Model {
                     false => [b"/", parent.as_bytes(), b"/", &target].concat(),
                 });
             }
-            Command::Open | Command::Toggle | Command::Right if detail.is_dir => {
-                if !self.tree.open(&path) {
-                    self.message = Some("it is in too many directories to be opened".to_owned());
-                }
+            Command::Open | Command::Toggle | Command::Right if detail.is_dir && !self.tree.open(&path) => {
+                self.message = Some("it is in too many directories to be opened".to_owned());
             }
             _ => {}
         }

@@ -11,6 +11,7 @@ mod support;
 mod images;
 
 mod access;
+mod browse;
 mod builder;
 mod choice;
 mod commit;

@@ -105,11 +105,6 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// Is it a regular file, and how long?
-    pub fn file_size(&self) -> Option<u64> {
-        self.attr.filter(|attr| attr.kind == FileKind::Regular).map(|attr| attr.size)
-    }
-
     /// Is it of this kind?
     pub fn is(&self, kind: FileKind) -> bool {
         self.attr.is_some_and(|attr| attr.kind == kind)

@@ -11,9 +11,10 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, KeyEventKind};
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::{Position, Rect};
 
 use super::state::Event;
 use crate::cli::Failure;
@@ -56,7 +57,10 @@ impl Screen {
         give_back();
         nix::sys::signal::raise(Signal::SIGTSTP)?;
         enter()?;
-        self.terminal.clear()
+        // What was on it is not there any more. Not `clear`, which asks the terminal where the cursor is: the answer would go to
+        // the thread that reads keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 }
 
@@ -74,8 +78,9 @@ fn enter() -> io::Result<()> {
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        // The terminal may be gone, and nobody left to be told.
-        let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+        // The terminal may be gone, and nobody left to be told. The screen is emptied before it is left: a terminal that was resized
+        // meanwhile may show some of it on the other one.
+        let _ = execute!(io::stdout(), Clear(ClearType::All), LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
     }
 }

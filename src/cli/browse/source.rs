@@ -1,19 +1,21 @@
 //! What is shown, looked up: the answers to the questions of the interface.
 
-use std::collections::{BTreeSet, HashSet};
+mod dir;
+mod held;
+
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::dir::Dir;
+use self::held::Held;
 use super::ask::{Listing, PIECE, Piece, Place};
 use super::detail::{Against, Change, Detail, Known, Shadow, Shown};
 use crate::cli::explain::{self, Contents};
 use crate::cli::opened::{self, AtEnd, Opened, Selection};
 use crate::cli::{Failure, terminal};
 use crate::error::{Error, ErrorContext, Result as LayerResult};
-use crate::overlay::{
-    Access, Attr, FileKind, NodeId, OpenMode, Outcome, Overlay, Part, Reason, Truncate, Trusted,
-};
-use crate::path::{Name, NameBuf, RelPath};
+use crate::overlay::{Access, FileKind, OpenMode, Outcome, Part, Reason, Truncate};
+use crate::path::{NameBuf, RelPath};
 
 /// How many stacks are kept open.
 const MOST_OPEN: usize = 4;
@@ -62,70 +64,6 @@ impl Sources {
         open.push((layer, Arc::clone(&opened)));
         Ok(opened)
     }
-}
-
-/// A node that is held.
-struct Held<'o> {
-    overlay: &'o Overlay,
-    node: NodeId,
-    attr: Attr,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.overlay.forget(self.node, 1);
-    }
-}
-
-impl<'o> Held<'o> {
-    fn root(overlay: &'o Overlay) -> LayerResult<Self> {
-        Ok(Held { overlay, node: NodeId::ROOT, attr: overlay.getattr(NodeId::ROOT)? })
-    }
-
-    fn child(&self, name: Name<'_>) -> LayerResult<Option<Held<'o>>> {
-        let found = self.overlay.lookup(self.node, name)?;
-        Ok(found.map(|entry| Held { overlay: self.overlay, node: entry.node, attr: entry.attr }))
-    }
-
-    /// From the root down, without symlinks.
-    fn at(overlay: &'o Overlay, path: &RelPath) -> LayerResult<Option<Self>> {
-        let mut here = Held::root(overlay)?;
-        for name in path.names() {
-            match here.child(name).at(path.as_bytes())? {
-                Some(below) => here = below,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(here))
-    }
-
-    fn is_dir(&self) -> bool {
-        self.attr.kind == FileKind::Directory
-    }
-
-    /// The extended attributes; those that cannot be read are left out.
-    fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let names = self.overlay.listxattr(self.node, Trusted::Shown).unwrap_or_default();
-        let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-        let mut all: Vec<_> = names
-            .filter_map(|name| Some((name.to_vec(), self.overlay.getxattr(self.node, name).ok()?)))
-            .collect();
-        all.sort();
-        all
-    }
-
-    fn is_same_dir(&self, other: &Held<'_>) -> bool {
-        let of = |attr: &Attr| (attr.perm, attr.uid, attr.gid);
-        of(&self.attr) == of(&other.attr) && self.xattrs() == other.xattrs()
-    }
-}
-
-/// A directory, now and before.
-pub struct Dir<'v> {
-    view: &'v View,
-    path: RelPath,
-    now: Option<Held<'v>>,
-    before: Option<Held<'v>>,
 }
 
 impl View {
@@ -282,82 +220,4 @@ fn read_piece(opened: &Opened, path: &RelPath, start: u64) -> Result<Piece, Fail
     held.overlay.release(handle);
     bytes.truncate(read.map_err(failure)?);
     Ok(Piece { size: held.attr.size, bytes })
-}
-
-impl<'v> Dir<'v> {
-    /// All names: those that are there, those that were, and, against the base, those that were deleted in between.
-    ///
-    /// # Errors
-    /// What the layers answer.
-    pub fn names(&self) -> LayerResult<Vec<NameBuf>> {
-        let mut names = match &self.now {
-            Some(now) => now.overlay.names(now.node).at(self.path.as_bytes())?,
-            None => Vec::new(),
-        };
-        let mut more: BTreeSet<NameBuf> = BTreeSet::new();
-        if let Some(before) = self.before.as_ref().filter(|_| !self.is_untouched()) {
-            more.extend(before.overlay.names(before.node).at(self.path.as_bytes())?);
-        }
-        if let (Some(now), Against::Base) = (&self.now, self.view.against) {
-            more.extend(now.overlay.deleted(now.node).at(self.path.as_bytes())?.into_keys());
-        }
-        if !more.is_empty() {
-            more.extend(names);
-            names = more.into_iter().collect();
-        }
-        Ok(names)
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &RelPath {
-        &self.path
-    }
-
-    /// A directory in it, now or before.
-    ///
-    /// # Errors
-    /// Those of lookups.
-    pub fn enter(&self, name: Name<'_>) -> LayerResult<Option<Self>> {
-        let below = |dir: &Option<Held<'v>>| dir.as_ref().map(|dir| dir.child(name)).transpose();
-        let now = below(&self.now)?.flatten().filter(Held::is_dir);
-        let before = below(&self.before)?.flatten().filter(Held::is_dir);
-        let is_there = now.is_some() || before.is_some();
-        Ok(is_there.then(|| Dir { view: self.view, path: self.path.join(name), now, before }))
-    }
-
-    /// A directory that is in it now.
-    ///
-    /// # Errors
-    /// Those of lookups.
-    pub fn enter_now(&self, name: Name<'_>) -> LayerResult<Option<Self>> {
-        let now = self.now.as_ref().map(|dir| dir.child(name)).transpose()?.flatten().filter(Held::is_dir);
-        let path = || self.path.join(name);
-        Ok(now.map(|now| Dir { view: self.view, path: path(), now: Some(now), before: None }))
-    }
-
-    /// The size of a regular file in it, unless one of its names was in `linked` already.
-    pub fn size(&self, name: Name<'_>, linked: &mut HashSet<u64>) -> u64 {
-        let found = self.now.as_ref().and_then(|now| now.child(name).ok().flatten());
-        let attr = found.map(|held| held.attr).filter(|attr| attr.kind == FileKind::Regular);
-        attr.filter(|attr| attr.nlink < 2 || linked.insert(attr.ino)).map_or(0, |attr| attr.size)
-    }
-
-    /// Has no layer that is new anything in it? Then the names are the same.
-    pub fn is_untouched(&self) -> bool {
-        let top = self.view.without.as_ref().and_then(|without| without.layers.first());
-        let layer = self.now.as_ref().and_then(|now| self.view.with.layer_of(now.node).ok());
-        matches!((layer, top), (Some(layer), Some(top)) if layer <= top.number)
-    }
-
-    /// What is known of a name in it.
-    pub fn look(&self, name: Name<'_>) -> Known {
-        let path = self.path.join(name);
-        let looked = || -> LayerResult<Detail> {
-            let now = self.now.as_ref().map(|dir| dir.child(name)).transpose().at(path.as_bytes())?.flatten();
-            let before =
-                self.before.as_ref().map(|dir| dir.child(name)).transpose().at(path.as_bytes())?.flatten();
-            self.view.detail(&path, now.as_ref(), before.as_ref())
-        };
-        looked().map_err(|error| self.view.told(&error))
-    }
 }

@@ -110,7 +110,7 @@ pub fn answer(sources: &Sources, shown: Shown, ask: Ask) -> Answer {
         }
         Ask::Explain(path, width, contents) => {
             let text = view.and_then(|view| view.explain(&path, width, contents));
-            Answer::Explained(path, contents, text)
+            Answer::Explained(path, width, contents, text)
         }
         Ask::Locate(path) => Answer::Located(view.and_then(|view| view.locate(&path))),
         Ask::Read(path, start) => {

@@ -145,9 +145,9 @@ impl Model {
                 }
             }
             Command::FilterName => self.cover = Cover::Prompt(Prompt::new(PromptKind::Name, String::new())),
-            Command::FilterSize => {
-                self.cover = Cover::Prompt(Prompt::new(PromptKind::Size, ">".to_owned()));
-            }
+            Command::FilterSize => self.ask_for_size(""),
+            Command::FilterLarger => self.ask_for_size(">"),
+            Command::FilterSmaller => self.ask_for_size("<"),
             Command::FilterChanges => {
                 self.filter.which = match self.filter.which {
                     Which::All => Which::Changed,
@@ -184,6 +184,10 @@ impl Model {
         } else {
             self.end = Some(End::Quit);
         }
+    }
+
+    fn ask_for_size(&mut self, sign: &str) {
+        self.cover = Cover::Prompt(Prompt::new(PromptKind::Size, sign.to_owned()));
     }
 
     /// How far to go, and where that ends.
@@ -288,10 +292,8 @@ impl Model {
                     false => [b"/", parent.as_bytes(), b"/", &target].concat(),
                 });
             }
-            Command::Open | Command::Toggle | Command::Right if detail.is_dir => {
-                if !self.tree.open(&path) {
-                    self.message = Some("it is in too many directories to be opened".to_owned());
-                }
+            Command::Open | Command::Toggle | Command::Right if detail.is_dir && !self.tree.open(&path) => {
+                self.message = Some("it is in too many directories to be opened".to_owned());
             }
             _ => {}
         }

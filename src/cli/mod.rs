@@ -90,7 +90,9 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Diff(diff) => {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
         }
-        Command::Waste(waste) => return cli.log.init().and_then(|()| waste::run(waste)),
+        Command::Waste(waste) => {
+            return cli.log.init().map_err(|failure| waste.failed(failure)).and_then(|()| waste::run(waste));
+        }
         Command::Browse(browse) => cli.log.init().and_then(|()| browse::run(browse)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),

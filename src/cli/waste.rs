@@ -48,8 +48,8 @@ pub const EPILOGUE: Epilogue = Epilogue {
                    deleted or replaced them, or made a directory above them opaque. LAYER has the bytes; BY is the first layer that \
                    hides them, and the instruction is its. A change of mode or owner writes the whole file again. \
                    Efficiency is dive's score, and its bytes are those of all files that are in two layers or more, what is \
-                   still seen of them among that: docs/cli.md says how it counts. Only the indexes of the layers are read, but \
-                   with --compare.",
+                   still seen of them among that: docs/cli.md says how it counts. Only the indexes of the layers are read, \
+                   except with --compare.",
         },
         Note {
             heading: "Rules",
@@ -94,6 +94,13 @@ pub struct WasteArgs {
     store: StoreArgs,
 }
 
+impl WasteArgs {
+    /// A failure, as it ends the command: where there was a question, it must not look like an answer.
+    pub fn failed(&self, failure: Failure) -> Failure {
+        if self.ci.asked() { failure.unanswered() } else { failure }
+    }
+}
+
 /// What is told of a source.
 struct Report<'a> {
     opened: &'a Opened,
@@ -106,8 +113,7 @@ struct Report<'a> {
 
 /// Measures a source, and judges it by the rules.
 pub fn run(args: &WasteArgs) -> Result<Answer, Failure> {
-    let done = measure(args);
-    if args.ci.asked() { done.map_err(Failure::unanswered) } else { done }
+    measure(args).map_err(|failure| args.failed(failure))
 }
 
 fn measure(args: &WasteArgs) -> Result<Answer, Failure> {

@@ -11,6 +11,7 @@ mod keys;
 mod layout;
 mod pager;
 mod screen;
+mod session;
 mod source;
 mod state;
 mod theme;

@@ -9,6 +9,8 @@ pub struct Shown {
     pub layer: usize,
     /// What it is compared with.
     pub against: Against,
+    /// How many times it was read anew before.
+    pub round: u32,
 }
 
 /// What a stack is compared with.

@@ -35,6 +35,7 @@ pub enum Command {
     Jump,
     View,
     ReadContents,
+    Refresh,
     Turn,
     Help,
     Back,

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::dir::Dir;
 use self::held::Held;
-use super::ask::{Listing, PIECE, Piece, Place};
+use super::ask::{PIECE, Piece, Place};
 use super::detail::{Against, Change, Detail, Known, Shadow, Shown};
 use crate::cli::explain::{self, Contents};
 use crate::cli::opened::{self, AtEnd, Opened, Selection};
 use crate::cli::{Failure, terminal};
 use crate::error::{Error, ErrorContext, Result as LayerResult};
-use crate::overlay::{Access, FileKind, OpenMode, Outcome, Part, Reason, Truncate};
-use crate::path::{NameBuf, RelPath};
+use crate::overlay::{Access, FileKind, OpenMode, Outcome, Reason, TracedDir, Truncate};
+use crate::path::RelPath;
 
 /// How many stacks are kept open.
 const MOST_OPEN: usize = 4;
@@ -67,6 +67,12 @@ impl Sources {
 }
 
 impl View {
+    /// A directory as it is now, for asking what its names hide.
+    fn traced(&self, path: &RelPath) -> Option<TracedDir<'_>> {
+        // What is below may be corrupt, and the names are none the worse.
+        self.with.overlay.trace_dir(path).ok().flatten()
+    }
+
     /// A directory; `None`: there is none, and was none.
     ///
     /// # Errors
@@ -79,7 +85,7 @@ impl View {
             None => None,
         };
         let is_there = now.is_some() || before.is_some();
-        Ok(is_there.then(|| Dir { view: self, path: path.clone(), now, before }))
+        Ok(is_there.then(|| Dir::new(self, path.clone(), now, before)))
     }
 
     /// What is known of the root.
@@ -87,41 +93,14 @@ impl View {
         let looked = || -> LayerResult<Detail> {
             let now = Held::root(&self.with.overlay)?;
             let before = self.without.as_ref().map(|without| Held::root(&without.overlay)).transpose()?;
-            self.detail(&RelPath::root(), Some(&now), before.as_ref())
+            self.detail(&RelPath::root(), Some(&now), before.as_ref(), Shadow::HidesNothing)
         };
         looked().map_err(|error| self.told(&error))
     }
 
-    fn told(&self, error: &Error) -> String {
+    /// What went wrong, for people.
+    pub fn told(&self, error: &Error) -> String {
         self.with.failure(error).message
-    }
-
-    /// The names in a directory.
-    pub fn list(&self, path: &RelPath) -> Listing {
-        let listed = self.dir(path).and_then(|dir| dir.map(|dir| dir.names()).transpose());
-        match listed {
-            Ok(Some(names)) => Listing::Names(names),
-            Ok(None) => Listing::NoDirectory,
-            Err(error) => Listing::Failed(self.told(&error)),
-        }
-    }
-
-    /// What is known of some names in a directory.
-    pub fn look(&self, path: &RelPath, names: Vec<NameBuf>) -> Vec<(NameBuf, Known)> {
-        match self.dir(path) {
-            Ok(Some(dir)) => names
-                .into_iter()
-                .map(|name| {
-                    let known = dir.look(name.as_name());
-                    (name, known)
-                })
-                .collect(),
-            Ok(None) => names.into_iter().map(|name| (name, Err("it is gone".to_owned()))).collect(),
-            Err(error) => {
-                let told = self.told(&error);
-                names.into_iter().map(|name| (name, Err(told.clone()))).collect()
-            }
-        }
     }
 
     fn detail(
@@ -129,6 +108,7 @@ impl View {
         path: &RelPath,
         now: Option<&Held<'_>>,
         before: Option<&Held<'_>>,
+        shadow: Shadow,
     ) -> LayerResult<Detail> {
         let is_dir = [now, before].into_iter().flatten().any(Held::is_dir);
         let Some(there) = now else { return self.gone(path, before, is_dir) };
@@ -151,21 +131,17 @@ impl View {
             FileKind::Symlink => Some(there.overlay.readlink(there.node).at(path.as_bytes())?),
             _ => None,
         };
-        // What is below may be corrupt, and the name is none the worse.
-        let hides = self.with.overlay.trace(path.as_bytes()).is_ok_and(|trace| {
-            trace.layers.iter().any(|said| said.part == Part::Hidden && said.stat().is_some())
-        });
-        let shadow = if hides { Shadow::Hides } else { Shadow::HidesNothing };
         Ok(Detail { attr: Some(there.attr), target, layer: Some(layer), change, shadow, is_dir })
     }
 
     /// What is deleted, and by whom.
     fn gone(&self, path: &RelPath, before: Option<&Held<'_>>, is_dir: bool) -> LayerResult<Detail> {
-        let by = match self.with.overlay.trace(path.as_bytes())?.outcome {
-            Outcome::Absent(
-                Reason::Deleted(depth) | Reason::HiddenByOpaque(depth) | Reason::ParentNotADirectory(depth),
-            ) => Some(self.with.number(depth)?),
-            Outcome::Absent(Reason::NeverExisted) | Outcome::There { .. } => None,
+        let top = self.with.layers.first().map(|top| top.number);
+        let traced = || self.with.overlay.trace(path.as_bytes()).map(|trace| trace.outcome);
+        let by = match (before, self.against) {
+            // What was there without the top layer, and is not there with it.
+            (Some(_), Against::Below) => top,
+            _ => self.by_whom(traced()?)?,
         };
         let target = match before {
             Some(held) if held.attr.kind == FileKind::Symlink => Some(held.overlay.readlink(held.node)?),
@@ -173,6 +149,16 @@ impl View {
         };
         let attr = before.map(|held| held.attr);
         Ok(Detail { attr, target, layer: by, change: Change::Deleted, shadow: Shadow::HidesNothing, is_dir })
+    }
+
+    /// The layer that deletes or hides what is not there.
+    fn by_whom(&self, outcome: Outcome) -> LayerResult<Option<usize>> {
+        match outcome {
+            Outcome::Absent(
+                Reason::Deleted(depth) | Reason::HiddenByOpaque(depth) | Reason::ParentNotADirectory(depth),
+            ) => self.with.number(depth).map(Some),
+            Outcome::Absent(Reason::NeverExisted) | Outcome::There { .. } => Ok(None),
+        }
     }
 
     /// The text of `lamina explain`.

@@ -180,7 +180,7 @@ impl Model {
         Model {
             source,
             layers,
-            shown: Shown { layer, against: Against::Below },
+            shown: Shown { layer, against: Against::Below, round: 0 },
             tree: Tree::new(),
             cursor: RelPath::root(),
             top: 0,

@@ -13,10 +13,11 @@ use ratatui::style::{Color, Modifier};
 use tempfile::TempDir;
 
 use super::ask::{Answer, Ask, Told};
+use super::session::Session;
 use super::source::Sources;
 use super::state::{Cover, End, Event, Model, Pane, READ_UNASKED};
 use super::theme::Theme;
-use super::{draw, opened, walk, work};
+use super::{draw, opened, walk};
 use crate::cli::{Cli, Command};
 
 struct Driver {
@@ -88,7 +89,7 @@ impl Driver {
                         answers.push(Answer::Searched(filter, searched));
                         answers
                     }
-                    ask => vec![work::answer(&self.sources, shown, ask)],
+                    ask => vec![Session::new(&self.sources.view(shown).unwrap()).answer(ask)],
                 };
                 for answer in answers {
                     self.model.take(Event::Told(Told { shown, answer }));

@@ -52,7 +52,7 @@ pub fn search(
         let child = dir.child(name.as_name());
         if filter.takes_path(&path) {
             let known = match &child {
-                Ok(child) => filter.takes_size(child.file_size()).then(|| child.known()),
+                Ok(child) => filter.takes_size(child.file_size()).then(|| dir.known(child)),
                 Err(_) => filter.takes_size(None).then(|| dir.look(name.as_name())),
             };
             if let Some(known) = known.filter(|known| filter.takes_change(known)) {
@@ -72,7 +72,10 @@ pub fn search(
         let is_looked_into = |below: &Dir<'_>| filter.which == Which::All || !below.is_untouched();
         let below = child.map(|child| child.into_dir().filter(is_looked_into));
         match below.and_then(|below| below.map(open).transpose()) {
-            Ok(Some(below)) => way.push(below),
+            Ok(Some(below)) => {
+                dir.let_go();
+                way.push(below);
+            }
             Ok(None) => {}
             Err(_) => failed += 1,
         }

@@ -70,4 +70,5 @@ pub const BINDINGS: &[Binding] = &[
     binding(&[char('o')], "o", "show or hide mode, owner and time", PANES, Command::Columns),
     binding(&[char('e')], "e", "to the explanation, enlarged; again: back", PANES, Command::Explain).short("explain"),
     binding(&[char('d')], "d", "for the explanation, compare the contents of large files, too", PANES, Command::ReadContents),
+    binding(&[char('r'), Ctrl('l')], "r  Ctrl-L", "read all again: a live mount may have changed", PANES, Command::Refresh),
 ];

@@ -1,23 +1,58 @@
 //! Directories, and what has a name in them, now and before.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::View;
 use super::held::Held;
-use crate::cli::browse::detail::{Against, Known};
+use crate::cli::browse::detail::{Against, Known, Shadow};
 use crate::error::{ErrorContext, Result as LayerResult};
-use crate::overlay::FileKind;
+use crate::overlay::{FileKind, TracedDir};
 use crate::path::{Name, NameBuf, RelPath};
 
 /// A directory, now and before.
 pub struct Dir<'v> {
-    pub(super) view: &'v View,
-    pub(super) path: RelPath,
-    pub(super) now: Option<Held<'v>>,
-    pub(super) before: Option<Held<'v>>,
+    view: &'v View,
+    path: RelPath,
+    now: Option<Held<'v>>,
+    before: Option<Held<'v>>,
+    traced: RefCell<Traced<'v>>,
+}
+
+/// What is asked whether names hide something.
+enum Traced<'v> {
+    NotYet,
+    NoDirectory,
+    Dir(TracedDir<'v>),
 }
 
 impl<'v> Dir<'v> {
+    pub(super) fn new(
+        view: &'v View,
+        path: RelPath,
+        now: Option<Held<'v>>,
+        before: Option<Held<'v>>,
+    ) -> Self {
+        Dir { view, path, now, before, traced: RefCell::new(Traced::NotYet) }
+    }
+
+    /// Gives up the descriptors that telling what is hidden has taken; there is one for each layer.
+    pub fn let_go(&self) {
+        self.traced.replace(Traced::NotYet);
+    }
+
+    fn shadow(&self, name: Name<'_>) -> Shadow {
+        let mut traced = self.traced.borrow_mut();
+        if matches!(*traced, Traced::NotYet) {
+            *traced = self.view.traced(&self.path).map_or(Traced::NoDirectory, Traced::Dir);
+        }
+        match &*traced {
+            // What is below may be corrupt, and the name is none the worse.
+            Traced::Dir(dir) if dir.shadows(name).unwrap_or(false) => Shadow::Hides,
+            Traced::Dir(_) | Traced::NoDirectory | Traced::NotYet => Shadow::HidesNothing,
+        }
+    }
+
     /// All names: those that are there, those that were, and, against the base, those that were deleted in between.
     ///
     /// # Errors
@@ -74,9 +109,19 @@ impl<'v> Dir<'v> {
         matches!((layer, top), (Some(layer), Some(top)) if layer <= top.number)
     }
 
+    /// What is known of something in it.
+    pub fn known(&self, child: &Child<'_>) -> Known {
+        let shadow = match (&child.now, child.path.split_last()) {
+            (Some(_), Some((_, name))) => self.shadow(name),
+            _ => Shadow::HidesNothing,
+        };
+        let detail = self.view.detail(&child.path, child.now.as_ref(), child.before.as_ref(), shadow);
+        detail.map_err(|error| self.view.told(&error))
+    }
+
     /// What is known of a name in it.
     pub fn look(&self, name: Name<'_>) -> Known {
-        self.child(name).map_err(|error| self.view.told(&error))?.known()
+        self.known(&self.child(name).map_err(|error| self.view.told(&error))?)
     }
 }
 
@@ -100,17 +145,11 @@ impl<'v> Child<'v> {
         self.now.as_ref().filter(|held| held.attr.nlink > 1).map(|held| held.attr.ino)
     }
 
-    /// All that is known of it.
-    pub fn known(&self) -> Known {
-        let detail = self.view.detail(&self.path, self.now.as_ref(), self.before.as_ref());
-        detail.map_err(|error| self.view.told(&error))
-    }
-
     /// It, if it is a directory, or was one.
     pub fn into_dir(self) -> Option<Dir<'v>> {
         let now = self.now.filter(Held::is_dir);
         let before = self.before.filter(Held::is_dir);
         let is_there = now.is_some() || before.is_some();
-        is_there.then(|| Dir { view: self.view, path: self.path, now, before })
+        is_there.then(|| Dir::new(self.view, self.path, now, before))
     }
 }

@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
-    mount, store, terminal, umount, unpack,
+    mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -46,6 +46,7 @@ pub enum Page {
     Cat,
     Extract,
     Diff,
+    Waste,
     Browse,
     Layers,
     Unpack,
@@ -67,6 +68,7 @@ impl Page {
             Page::Cat => "cat",
             Page::Extract => "extract",
             Page::Diff => "diff",
+            Page::Waste => "waste",
             Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
@@ -88,6 +90,7 @@ impl Page {
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
+            Page::Waste => waste::EPILOGUE,
             Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
@@ -100,8 +103,8 @@ impl Page {
 
     fn exit_status(self) -> &'static [Note] {
         match self {
-            // Its own, with its notes.
-            Page::Diff => &[],
+            // Their own, with their notes.
+            Page::Diff | Page::Waste => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

@@ -46,6 +46,8 @@ pub enum Need {
     Bsdtar,
     /// tmux, as a program.
     Tmux,
+    /// fuse-overlayfs, as a program.
+    FuseOverlayfs,
 }
 
 impl Need {
@@ -75,6 +77,9 @@ impl Need {
                 Some(Missing::Precondition("needs bsdtar (package libarchive-tools)"))
             }
             Need::Tmux if !answers("tmux", "-V") => Some(Missing::Precondition("needs tmux (package tmux)")),
+            Need::FuseOverlayfs if !says("fuse-overlayfs", "fuse-overlayfs") => {
+                Some(Missing::Precondition("needs fuse-overlayfs"))
+            }
             _ => None,
         }
     }

@@ -100,7 +100,7 @@ fn completions_know_the_words_of_each_command() {
         assert!(fish.contains(&line), "{line}: {fish}");
     }
     // Where an image may be named, the shell offers its files.
-    for command in ["mount", "inspect", "layers", "unpack", "explain", "ls", "cat", "extract"] {
+    for command in ["mount", "inspect", "layers", "unpack", "explain", "ls", "cat", "extract", "browse"] {
         assert!(
             !fish.contains(&format!("__fish_lamina_using_subcommand {command}\" -f")),
             "{command}: {fish}"

@@ -20,6 +20,9 @@ use crate::layer::Layer;
 use crate::sys::fs;
 use crate::sys::xattr::{self, SetMode};
 
+/// The owner's permission bits.
+const OWNER: u32 = 0o700;
+
 /// Are owners and modes of this layer's objects kept in records?
 fn records(layer: &Layer) -> bool {
     layer.rules.stat_override != StatOverride::Off
@@ -103,11 +106,14 @@ impl Overlay {
                 true => Cow::Owned(self.stored_acl(value)?),
                 false => Cow::Borrowed(value),
             };
+            let perm = (name == acl::ACCESS && records(layer)).then(|| acl::perm(&value)).flatten();
+            let value = match perm {
+                // It changes the inode's bits, too, by which the daemon must reach the record.
+                Some(perm) => Cow::Owned(acl::with_perm(value.into_owned(), perm | OWNER)),
+                None => value,
+            };
             xattr::set(held.at(), &stored, &value, mode).op("set attribute").in_layer(LayerRef::Upper)?;
-            if name == acl::ACCESS
-                && records(layer)
-                && let Some(perm) = acl::perm(&value)
-            {
+            if let Some(perm) = perm {
                 self.record_perm(held, perm)?;
             }
             if sgid == AclSgid::Kill && name == acl::ACCESS {

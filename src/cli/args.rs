@@ -5,7 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    cat, commit, completions, explain, extract, inspect, layers, list, ls, man, mount, store, umount, unpack,
+    cat, commit, completions, explain, extract, inspect, layers, list, ls, man, mount, run, store, umount,
+    unpack,
 };
 
 /// The colours of the help.
@@ -113,6 +114,11 @@ pub enum Command {
     /// Owners, modes, times, attributes, links, devices and holes are as the source has them, as far as this user may set them.
     /// No mount is made.
     Extract(extract::ExtractArgs),
+    /// Run a command in a source, without root, and throw away what it changes
+    ///
+    /// It has the source as its root, and processes, mounts and users of its own; the machine's network is its network. The
+    /// environment, directory, user and command of an image apply, as with podman.
+    Run(run::RunArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

@@ -45,6 +45,7 @@ pub enum Page {
     Ls,
     Cat,
     Extract,
+    Run,
     Layers,
     Unpack,
     Commit,
@@ -64,6 +65,7 @@ impl Page {
             Page::Ls => "ls",
             Page::Cat => "cat",
             Page::Extract => "extract",
+            Page::Run => "run",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -83,6 +85,7 @@ impl Page {
             Page::Ls => ls::EPILOGUE,
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
+            Page::Run => super::run::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
@@ -93,7 +96,10 @@ impl Page {
     }
 
     fn exit_status(self) -> &'static [Note] {
-        &[args::EXIT_STATUS]
+        match self {
+            Page::Run => &[super::run::EXIT_STATUS],
+            _ => &[args::EXIT_STATUS],
+        }
     }
 }
 

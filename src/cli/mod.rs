@@ -23,6 +23,7 @@ pub mod options;
 mod parsing;
 mod progress;
 mod remount;
+mod run;
 mod start;
 mod store;
 mod terminal;
@@ -71,7 +72,11 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
     if let Some(caller) = compat::recognise(program, rest) {
         return compat::run(caller, rest).map(|()| Answer::Yes);
     }
-    let cli = match parsing::parse(args)? {
+    let parsed = parsing::parse(args).map_err(|failure| match run::is_meant(rest) {
+        true => failure.not_run(),
+        false => failure,
+    });
+    let cli = match parsed? {
         Parsed::Command(cli) => cli,
         Parsed::Answered => return Ok(Answer::Yes),
     };
@@ -84,6 +89,9 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Ls(ls) => cli.log.init().and_then(|()| ls::run(ls)),
         Command::Cat(cat) => cli.log.init().and_then(|()| cat::run(cat)),
         Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
+        Command::Run(run) => {
+            return cli.log.init().and_then(|()| run::run(run)).map_err(Failure::not_run);
+        }
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

@@ -1,0 +1,47 @@
+//! The caller's terminal.
+
+use std::fs::File;
+use std::io::IsTerminal;
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+
+/// The first of the standard streams that is a terminal.
+pub fn of_this_process() -> Option<u8> {
+    let streams =
+        [std::io::stdin().is_terminal(), std::io::stdout().is_terminal(), std::io::stderr().is_terminal()];
+    streams.iter().position(|is| *is).and_then(|at| u8::try_from(at).ok())
+}
+
+/// The terminal whose foreground this process is in. Dropped, it is in the foreground again: a shell in a pid namespace cannot
+/// give it back, for it has no number for our group.
+#[derive(Debug)]
+pub struct Foreground {
+    terminal: File,
+    group: Pid,
+}
+
+impl Foreground {
+    /// `None` where there is no terminal, or another group is in the foreground.
+    pub fn note() -> Option<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let group = getpgrp();
+        (tcgetpgrp(&terminal).ok()? == group).then_some(Foreground { terminal, group })
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        if tcgetpgrp(&self.terminal) == Ok(self.group) {
+            return;
+        }
+        let stop: SigSet = [Signal::SIGTTOU].into_iter().collect();
+        let mut before = SigSet::empty();
+        // Who is in the background may take the foreground only with this signal blocked. Where any of it fails there is no
+        // terminal any more, and nothing to be given back.
+        if pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&stop), Some(&mut before)).is_ok() {
+            let _ = tcsetpgrp(&self.terminal, self.group);
+            let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+        }
+    }
+}

@@ -83,7 +83,11 @@ pub fn enter<E: From<SandboxError>>(
 }
 
 fn io(what: &'static str, error: &io::Error) -> SandboxError {
-    SandboxError::System { what, errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)) }
+    SandboxError::System { what, errno: errno_of(error) }
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// The caller's side, once the sandbox is there.
@@ -240,8 +244,8 @@ fn serve<E: From<SandboxError>>(
     let directories: Vec<&Path> = [Path::new("/tmp")].into_iter().chain(workdir).collect();
     scratch.fill_base(&mounts::skeleton(&steps, &directories))?;
     let mut mounted = raise(&scratch)?;
-    unshare(INNER).map_err(refused(Tried::MountNamespace))?;
-    let Side::Parent(first) = daemon::fork().map_err(|error| io("make the first process", &error))? else {
+    let forked = daemon::fork_into(INNER).map_err(|error| errno_of(&error));
+    let Side::Parent(first) = forked.map_err(refused(Tried::MountNamespace))? else {
         let root = scratch.root();
         let first = First { plan, steps: &steps, root: &root, powers: &powers, signals: before, descriptors };
         // Nothing of this process is dropped in the child: it is not the child's to put away.

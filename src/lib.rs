@@ -10,6 +10,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "fuse")]
 pub mod control;
+#[cfg(feature = "image")]
+pub mod diff;
 pub mod digest;
 pub mod error;
 #[cfg(feature = "fuse")]

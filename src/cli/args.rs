@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    cat, commit, completions, explain, extract, inspect, layers, list, ls, man, mount, run, store, umount,
-    unpack,
+    browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, run,
+    store, umount, unpack,
 };
 
 /// The colours of the help.
@@ -119,6 +119,14 @@ pub enum Command {
     /// It has the source as its root, and processes, mounts and users of its own; the machine's network is its network. The
     /// environment, directory, user and command of an image apply, as with podman.
     Run(run::RunArgs),
+    /// Show what is different in one source from another, or what was changed in a mount
+    ///
+    /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.
+    Diff(diff::DiffArgs),
+    /// Look through a source on the terminal, layer by layer
+    ///
+    /// What each layer added, changed and deleted, where each name comes from and what it hides. No mount is made.
+    Browse(browse::BrowseArgs),
     /// Show the instructions an image was made by, and what each changed
     ///
     /// A row for each instruction, the first (the base) on top, with its layer if it made one. For counting, the layers are

@@ -41,7 +41,8 @@ pub const EPILOGUE: Epilogue = Epilogue {
                digests (sha256, 12 digits). Sizes, modes and owners are those in the layer. \
                Symlinks on the way are followed and named; one at the end is not, unless a slash follows. \
                What is missing never existed, was deleted, is hidden by an opaque directory, or lies below something that is no \
-               directory.",
+               directory. A path that cannot be explained (a name that is too long, a loop of symlinks, a layer that cannot be \
+               read) is told on standard error, the others are explained, and the exit code is 1; that nothing is there is an answer.",
     }],
 };
 
@@ -73,17 +74,20 @@ pub struct ExplainArgs {
 /// Prints what each path is, and why.
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let opened = opened::open(&args.source, &args.select, &args.store)?;
-    let explained = args
-        .paths
-        .iter()
-        .map(|path| {
-            let explained = Explained::of(&opened, path.as_bytes());
-            explained.map_err(|error| {
+    let mut explained = Vec::with_capacity(args.paths.len());
+    let mut failed: Option<Failure> = None;
+    for path in &args.paths {
+        match Explained::of(&opened, path.as_bytes(), Contents::All) {
+            Ok(one) => explained.push(one),
+            Err(error) => {
                 let path = terminal::shown_bytes(path.as_bytes());
-                Failure::trouble(format!("'{path}' cannot be explained: {error}"))
-            })
-        })
-        .collect::<Result<Vec<_>, Failure>>()?;
+                let failure = Failure::trouble(format!("'{path}' cannot be explained: {error}"));
+                if let Some(before) = failed.replace(failure) {
+                    eprintln!("{before}");
+                }
+            }
+        }
+    }
     let text = match args.json {
         true => terminal::json(&explained.iter().map(|one| json::of(&opened, one)).collect::<Vec<_>>())?,
         false => {
@@ -92,7 +96,23 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
             texts.join("\n")
         }
     };
-    terminal::print(text.as_bytes())
+    terminal::print(text.as_bytes())?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// How much of files is read to tell whether their contents differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// All of it.
+    All,
+    /// Nothing, where the files at a path have more bytes than this together.
+    UpTo(u64),
+}
+
+/// The explanation of a path for people, without colours; `width` in cells.
+pub fn plain_text(opened: &Opened, path: &[u8], width: usize, contents: Contents) -> Result<String, Error> {
+    let explained = Explained::of(opened, path, contents)?;
+    Ok(text::of(opened, &explained, Look { width: Some(width), colours: false }))
 }
 
 /// A path with all that is said of it.
@@ -122,15 +142,25 @@ enum Content {
     Is(Digest),
     /// The layer does not let it be read: to who is not root, files of others may be closed.
     Unreadable,
+    /// It is more than is read unasked.
+    TooLong,
 }
 
 impl<'s> Explained<'s> {
-    fn of(opened: &'s Opened, path: &[u8]) -> Result<Self, Error> {
+    fn of(opened: &'s Opened, path: &[u8], contents: Contents) -> Result<Self, Error> {
         let trace = opened.overlay.trace(path)?;
-        let files = trace.layers.iter().filter(|said| is_file(said)).count();
+        let sizes: Vec<u64> = trace.layers.iter().filter(|said| is_file(said)).map(size).collect();
+        let is_read = match contents {
+            Contents::All => true,
+            Contents::UpTo(most) => sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size)) <= most,
+        };
         let mut details = Vec::with_capacity(trace.layers.len());
         for said in &trace.layers {
-            let content = if files > 1 && is_file(said) { content(said) } else { Content::Untold };
+            let content = match sizes.len() > 1 && is_file(said) {
+                true if is_read => content(said),
+                true => Content::TooLong,
+                false => Content::Untold,
+            };
             details.push(Detail { content, target: said.target()?, differs: Vec::new() });
         }
         let mut told = details.iter().map(|detail| detail.content).filter(|one| *one != Content::Untold);
@@ -167,6 +197,10 @@ impl<'s> Explained<'s> {
 
 fn is_file(said: &Said<'_>) -> bool {
     matches!(&said.found, Found::Leaf(leaf) if leaf.stat.is_regular() && leaf.metacopy.is_none())
+}
+
+fn size(said: &Said<'_>) -> u64 {
+    said.stat().map_or(0, |stat| stat.size)
 }
 
 fn content(said: &Said<'_>) -> Content {

@@ -12,12 +12,13 @@ use super::epilogue::{Epilogue, Example, Note};
 use super::explain::SOURCE;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::opened::{self, AtEnd, Opened, Resolved, Role, SelectionArgs};
+use super::progress::Writing;
 use super::terminal::shown;
 use super::{Failure, unpack as told};
 use crate::error::{Error, Kind, describe};
 use crate::overlay::FileKind;
 use crate::path::{NameBuf, RelPath};
-use crate::unpack::{self, Form, Names, Staging};
+use crate::unpack::{self, Form, Names, Staging, Written};
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -75,7 +76,11 @@ pub fn run(args: &ExtractArgs) -> Result<(), Failure> {
     }
     let target = target(&args.dest, own_name(path, &found.path).as_ref())?;
     let staging = Staging::begin(&target).map_err(|error| target_failure(&target, &error))?;
-    let losses = copy(&opened, &found, &staging)?;
+    // How much is below a directory, only a walk of it would tell.
+    let size = (!is_dir).then_some(found.entry.attr.size);
+    let bar = Writing::new(args.store.quiet, size);
+    let losses = copy(&opened, &found, &staging, &|bytes| bar.advance(bytes))?;
+    drop(bar);
     let published = if is_dir { staging.publish() } else { staging.publish_file() };
     published.map_err(|error| target_failure(&target, &error))?;
     for line in told::warnings(&losses) {
@@ -84,18 +89,23 @@ pub fn run(args: &ExtractArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn copy(opened: &Opened, found: &Resolved, staging: &Staging) -> Result<unpack::Losses, Failure> {
+fn copy(
+    opened: &Opened,
+    found: &Resolved,
+    staging: &Staging,
+    written: Written<'_>,
+) -> Result<unpack::Losses, Failure> {
     let (union, form) = (&opened.overlay, Form::copy());
     let copied = match found.entry.attr.kind {
         FileKind::Directory => {
             // The count of a file in an upper is right; that of one in a tar does not know of links from layers above.
             let has_upper = opened.layers.iter().any(|layer| layer.role == Role::Upper);
             let names = if has_upper { Names::ByCount } else { Names::Any };
-            unpack::tree(union, found.entry.node, names, staging.dir(), form, &|_| {})
+            unpack::tree(union, found.entry.node, names, staging.dir(), form, written)
         }
         _ => {
             let name = staging.file_name();
-            unpack::leaf(union, &found.entry, staging.dir(), name.as_name(), form, &|_| {})
+            unpack::leaf(union, &found.entry, staging.dir(), name.as_name(), form, written)
         }
     };
     copied.map_err(|error| opened.failure(&error))

@@ -19,7 +19,7 @@ pub const IMAGE: &str = "\
 The image: an archive or a layout by its path, or with its transport
 
 What docker save, podman save and skopeo copy write is told apart by its content. With a transport, as for skopeo and \
-podman: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, and `containers-storage:NAME`, an image \
+podman: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, `dir:DIR`, and `containers-storage:NAME`, an image \
 that podman holds. A path that begins like one of these is written with ./ before it.";
 
 /// One image.

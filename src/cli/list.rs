@@ -1,8 +1,9 @@
 //! `lamina list`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{Failure, terminal};
@@ -78,15 +79,18 @@ fn entry(listed: &Listed) -> Entry<'_> {
     }
 }
 
+/// The column of the images, the last.
+const IMAGE: usize = 6;
+
 fn table(listed: &[Listed], width: Option<usize>) -> String {
-    let head = ["MOUNT POINT", "STATE", "PID", "LAYERS", "UPPER", "TRANSPORT"];
+    let mut head = vec!["MOUNT POINT", "STATE", "PID", "LAYERS", "UPPER", "TRANSPORT", "IMAGE"];
     let mut rows = Vec::new();
     let mut notes = String::new();
     for Listed { mount, state } in listed {
         let place = terminal::shown(&mount.mountpoint);
         let without_info = |state: &str| {
             let none = || "-".to_owned();
-            vec![place.clone(), state.to_owned(), none(), none(), none(), none()]
+            vec![place.clone(), state.to_owned(), none(), none(), none(), none(), none()]
         };
         rows.push(match state {
             State::Live(info) => {
@@ -98,6 +102,7 @@ fn table(listed: &[Listed], width: Option<usize>) -> String {
                     info.layer_count().to_string(),
                     upper.unwrap_or_else(|| "-".to_owned()),
                     info.transport.clone(),
+                    images(info),
                 ]
             }
             State::Dead => {
@@ -118,12 +123,39 @@ fn table(listed: &[Listed], width: Option<usize>) -> String {
             State::Foreign => without_info("foreign"),
         });
     }
-    let mut text = terminal::table(&head, &rows, width);
+    // The image is shown where there is one and the terminal is wide enough for it.
+    let whole = terminal::table(&head, &rows, None);
+    let is_too_wide = width.is_some_and(|width| whole.lines().any(|line| line.width() > width));
+    let has_image = rows.iter().filter_map(|row| row.get(IMAGE)).any(|image| image != "-");
+    let mut text = match has_image && !is_too_wide {
+        true => whole,
+        false => {
+            let without: Vec<Vec<String>> =
+                rows.iter().map(|row| row.iter().take(IMAGE).cloned().collect()).collect();
+            head.truncate(IMAGE);
+            terminal::table(&head, &without, width)
+        }
+    };
     if !notes.is_empty() {
         text.push_str(&notes);
         text.push('\n');
     }
     text
+}
+
+/// The images that a mount's layers are from, top first; `-` where all are directories.
+fn images(info: &MountInfo) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for name in info.layers.iter().filter_map(|layer| layer.image.as_deref()) {
+        let name = terminal::shown(Path::new(name));
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match names.is_empty() {
+        true => "-".to_owned(),
+        false => names.join(", "),
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +195,33 @@ mod tests {
              /b c: its daemon has ended; clear it with: lamina umount '/b c'\n\
              /d: only user 1000, who mounted it, can ask it\n"
         );
+    }
+
+    #[test]
+    fn the_image_is_shown_where_the_terminal_is_wide_enough() {
+        let layer = |number: usize, image: &str| {
+            let image = if image.is_empty() { String::new() } else { format!(r#","image":"{image}""#) };
+            format!(r#"{{"number":{number},"path":"/blob"{image}}}"#)
+        };
+        let layers = [layer(4, ""), layer(3, "/app.tar"), layer(2, "/app.tar"), layer(1, "oci:/base")];
+        let json = format!(
+            r#"{{"version":"1","pid":42,"mountpoint":"/a","layers":[{}],"upper":null,"work":null,
+               "transport":"dev","options":[]}}"#,
+            layers.join(",")
+        );
+        let of_images = State::Live(Box::new(MountInfo::decode(json.as_bytes()).unwrap()));
+        let listed = [listed("/a", of_images), listed("/b", live())];
+        let whole = "MOUNT POINT  STATE  PID  LAYERS  UPPER  TRANSPORT  IMAGE\n\
+                     /a           live   42   4       -      dev        /app.tar, oci:/base\n\
+                     /b           live   42   2       /u     dev        -\n";
+        let without = "MOUNT POINT  STATE  PID  LAYERS  UPPER  TRANSPORT\n\
+                       /a           live   42   4       -      dev\n\
+                       /b           live   42   2       /u     dev\n";
+        for (width, expected) in [(None, whole), (Some(70), whole), (Some(69), without), (Some(49), without)]
+        {
+            assert_eq!(table(&listed, width), expected, "{width:?}");
+        }
+        assert!(table(&listed, Some(48)).starts_with("/a\n  state      live\n"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use self::json::Json;
 use self::rows::{Deleted, Depth, Lister, Row};
+pub use self::text::mode;
 use self::text::{Form, Text};
 use super::Failure;
 use super::epilogue::{Epilogue, Example, Note};
@@ -34,7 +35,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
     notes: &[Note {
         heading: "What is shown",
         text: "A line for each name, sorted by bytes: all names, those that begin with a dot among them. The layer is the one that \
-               supplies it (1 is the base), of a directory the topmost that has a part of it. With -l: type and mode, links, owner, \
+               supplies it (1 is the base), of a directory the one that its attributes come from. With -l: type and mode, links, owner, \
                size in bytes or device number, time of change in UTC, name. With -R, each name is the path from PATH. \
                Control characters and what is not UTF-8 are escaped. A symlink as PATH is followed where it leads \
                to a directory; with -l or --json only if a slash comes after it. A deleted name is shown with the layer that \

@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, cat, commit, completions, explain, extract, inspect, layers, list, ls, mount, store,
-    terminal, umount, unpack,
+    Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
+    mount, store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -46,6 +46,8 @@ pub enum Page {
     Cat,
     Extract,
     Run,
+    Diff,
+    Browse,
     Layers,
     Unpack,
     Commit,
@@ -66,6 +68,8 @@ impl Page {
             Page::Cat => "cat",
             Page::Extract => "extract",
             Page::Run => "run",
+            Page::Diff => "diff",
+            Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
@@ -86,6 +90,8 @@ impl Page {
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
             Page::Run => super::run::EPILOGUE,
+            Page::Diff => diff::EPILOGUE,
+            Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
@@ -98,6 +104,8 @@ impl Page {
     fn exit_status(self) -> &'static [Note] {
         match self {
             Page::Run => &[super::run::EXIT_STATUS],
+            // Its own, with its notes.
+            Page::Diff => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

@@ -1,10 +1,12 @@
 //! The command line: arguments in, exit code and text out.
 
 mod args;
+mod browse;
 mod cat;
 mod commit;
 mod compat;
 mod completions;
+mod diff;
 mod epilogue;
 mod explain;
 mod extract;
@@ -92,6 +94,10 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Run(run) => {
             return cli.log.init().and_then(|()| run::run(run)).map_err(Failure::not_run);
         }
+        Command::Diff(diff) => {
+            return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
+        }
+        Command::Browse(browse) => cli.log.init().and_then(|()| browse::run(browse)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

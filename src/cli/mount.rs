@@ -20,7 +20,7 @@ The layers or images, the first is the top; the last word is MOUNTPOINT, an empt
 
 A directory is one layer. An image is all of its layers: an archive of docker save or podman save, an OCI archive, or the \
 directory of an OCI layout, by its path; or with the transport that skopeo and podman use: `oci:DIR[:TAG]`, \
-`oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, `containers-storage:NAME`. `overlay:TOP:...:BASE` is several \
+`oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, `dir:DIR`, `containers-storage:NAME`. `overlay:TOP:...:BASE` is several \
 directories, as lowerdir= of mount(8) takes them: `\\:` is a colon in a path, and a path after a double colon is a data-only \
 layer. A path that begins like one of these is written with ./ before it.";
 

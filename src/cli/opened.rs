@@ -61,8 +61,20 @@ impl LayerFacts {
     }
 }
 
+/// What a SOURCE is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum SourceKind {
+    Layers,
+    Image,
+    Directory,
+    Mount,
+}
+
 /// A stack, open.
 pub struct Opened {
+    /// What it is.
+    pub kind: SourceKind,
     /// As the caller named it, on one line.
     pub name: String,
     /// The union.
@@ -70,6 +82,19 @@ pub struct Opened {
     /// What is known of each ordinary layer, top first: as the union counts its depths.
     pub layers: Vec<LayerFacts>,
     _leases: Vec<Arc<Lease>>,
+}
+
+/// A SOURCE, found: what its stack is made of. Nothing of it is open but an image's documents.
+pub struct Known {
+    /// What it is.
+    pub kind: SourceKind,
+    /// As the caller named it, on one line.
+    pub name: String,
+    /// What is known of each ordinary layer, top first.
+    pub layers: Vec<LayerFacts>,
+    spec: StackSpec,
+    behaviour: Behaviour,
+    leases: Vec<Arc<Lease>>,
 }
 
 /// Opens a SOURCE. A mount point of a live mount is its whole stack, the upper too.
@@ -84,27 +109,42 @@ pub fn open_selected(
     store: &StoreArgs,
     selection: Selection,
 ) -> Result<Opened, Failure> {
+    find(word, select, store)?.open(selection)
+}
+
+/// Finds a SOURCE, and makes an image's layers ready.
+pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Known, Failure> {
     let progress = store.progress();
     let mut images = Images::new(select.select(), store.dir()?, store.options(), &progress);
     let mut behaviour = Behaviour { read_only: true, ..Behaviour::default() };
     let mut spec = StackSpec { lowers: Vec::new(), data_only: Vec::new(), upper: None };
     let mut facts = Vec::new();
-    match Source::parse(word)? {
+    let kind = match Source::parse(word)? {
         Source::Overlay(list) => {
             facts.extend(list.lowers.iter().map(|path| plain(path, Role::Lower)));
             spec.lowers = list.lowers.into_iter().map(LowerSpec::from).collect();
             spec.data_only = list.data_only;
+            SourceKind::Layers
         }
-        Source::Image(reference) => add_image(&reference, &mut images, &mut spec, &mut facts).map(drop)?,
+        Source::Image(reference) => {
+            add_image(&reference, &mut images, &mut spec, &mut facts)?;
+            SourceKind::Image
+        }
         Source::Path(path) => match live(&path)? {
-            Some(info) => add_mount(&path, &info, &mut images, &mut spec, &mut facts, &mut behaviour)?,
-            None if add_image(&ImageRef::Path(path.clone()), &mut images, &mut spec, &mut facts)? => {}
+            Some(info) => {
+                add_mount(&path, &info, &mut images, &mut spec, &mut facts, &mut behaviour)?;
+                SourceKind::Mount
+            }
+            None if add_image(&ImageRef::Path(path.clone()), &mut images, &mut spec, &mut facts)? => {
+                SourceKind::Image
+            }
             None => {
                 facts.push(plain(&path, Role::Lower));
                 spec.lowers.push(path.into());
+                SourceKind::Directory
             }
         },
-    }
+    };
     if spec.lowers.is_empty() {
         return Err(Failure::trouble(format!("source '{}' has no layers", word.display())));
     }
@@ -113,25 +153,40 @@ pub fn open_selected(
         layer.number = count - index;
     }
     let name = super::terminal::shown(Path::new(word));
-    let topmost = selection.topmost(&name, &facts)?;
-    let overlay = match selection {
-        Selection::All => Overlay::open_stack(&spec, &behaviour)?,
-        Selection::Only(_) => {
-            facts = facts.get(topmost).cloned().into_iter().collect();
-            let depth = u16::try_from(topmost).map_err(|_| Failure::trouble("there are too many layers"))?;
-            Overlay::open_layer(&spec, &behaviour, Depth(depth))?
-        }
-        Selection::UpTo(_) => {
-            facts.drain(..topmost);
-            let lowers = topmost.saturating_sub(usize::from(spec.upper.is_some()));
-            if topmost > 0 {
-                spec.upper = None;
+    Ok(Known { kind, name, layers: facts, spec, behaviour, leases: images.into_leases() })
+}
+
+impl Known {
+    /// Opens some of the layers.
+    pub fn open(&self, selection: Selection) -> Result<Opened, Failure> {
+        let (mut spec, mut facts) = (self.spec.clone(), self.layers.clone());
+        let topmost = selection.topmost(&self.name, &facts)?;
+        let overlay = match selection {
+            Selection::All => Overlay::open_stack(&spec, &self.behaviour)?,
+            Selection::Only(_) => {
+                facts = facts.get(topmost).cloned().into_iter().collect();
+                let depth =
+                    u16::try_from(topmost).map_err(|_| Failure::trouble("there are too many layers"))?;
+                Overlay::open_layer(&spec, &self.behaviour, Depth(depth))?
             }
-            spec.lowers.drain(..lowers);
-            Overlay::open_stack(&spec, &behaviour)?
-        }
-    };
-    Ok(Opened { name, overlay, layers: facts, _leases: images.into_leases() })
+            Selection::UpTo(_) => {
+                facts.drain(..topmost);
+                let lowers = topmost.saturating_sub(usize::from(spec.upper.is_some()));
+                if topmost > 0 {
+                    spec.upper = None;
+                }
+                spec.lowers.drain(..lowers);
+                Overlay::open_stack(&spec, &self.behaviour)?
+            }
+        };
+        Ok(Opened {
+            kind: self.kind,
+            name: self.name.clone(),
+            overlay,
+            layers: facts,
+            _leases: self.leases.clone(),
+        })
+    }
 }
 
 /// A directory. Its number is given once all layers are known.

@@ -1,12 +1,16 @@
 //! How far the work on layers is: bars on a terminal, lines elsewhere. Work of less than half a second is not told of.
 
+mod bar;
+
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
+pub use self::bar::Writing;
+use self::bar::{bar, can_be_shown, count};
 use super::human;
 use crate::image::store::{Progress, Task, Work};
 
@@ -52,7 +56,7 @@ impl Shown {
     pub fn new(quiet: bool) -> Self {
         let form = if quiet {
             Form::Nothing
-        } else if io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
+        } else if can_be_shown() {
             Form::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
         } else {
             Form::Lines(say)
@@ -190,24 +194,6 @@ fn doing(task: Task) -> &'static str {
         Task::Write => "writing",
         Task::Copy => "copying",
     }
-}
-
-/// A bar as all of lamina's are.
-pub(super) fn bar(bytes: u64, label: String) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{msg:33} [{bar:20}] {decimal_bytes:>9} of {decimal_total_bytes:>9}  {eta} left",
-    );
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-    ProgressBar::new(bytes).with_style(style).with_message(label)
-}
-
-/// In place of a bar, where nobody knows how much there is to do: how much is done.
-fn count(label: String) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{msg:33} {spinner} {decimal_bytes:>9}  {decimal_bytes_per_sec}");
-    ProgressBar::no_length()
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        .with_message(label)
 }
 
 #[cfg(test)]

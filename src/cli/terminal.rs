@@ -62,6 +62,35 @@ fn reader(written: io::Result<()>) -> Result<Reader, Failure> {
     }
 }
 
+/// An array in JSON on standard output, with each element on a line of its own as soon as it is there.
+pub struct JsonArray {
+    out: Out,
+    before: &'static str,
+}
+
+impl JsonArray {
+    /// Nothing is written yet.
+    pub fn new() -> Self {
+        JsonArray { out: Out::new(), before: "[\n" }
+    }
+
+    /// Writes an element.
+    pub fn push(&mut self, element: &impl serde::Serialize) -> Result<Reader, Failure> {
+        let json = serde_json::to_string(element)
+            .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
+        let before = std::mem::replace(&mut self.before, ",\n");
+        self.out.write(before.as_bytes())?;
+        self.out.write(json.as_bytes())
+    }
+
+    /// Writes the end.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        let end = if self.before == ",\n" { "\n]\n" } else { "[]\n" };
+        self.out.write(end.as_bytes())?;
+        self.out.finish()
+    }
+}
+
 /// A value as indented JSON, for [`print`].
 pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     let json = serde_json::to_string_pretty(value)

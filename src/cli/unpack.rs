@@ -1,6 +1,5 @@
 //! `lamina unpack`.
 
-mod bar;
 mod ready;
 
 use std::ffi::OsStr;
@@ -11,10 +10,10 @@ use std::path::{Path, PathBuf};
 use clap::ValueHint;
 use nix::sys::stat::{Mode, umask};
 
-use self::bar::Bar;
 use self::ready::Ready;
 use super::epilogue::{Epilogue, Example, Note};
 use super::image_args::{self, ImageArgs, StoreArgs};
+use super::progress::Writing;
 use super::{Failure, terminal};
 use crate::changes;
 use crate::config::{Behaviour, LowerSpec, StackSpec};
@@ -130,7 +129,7 @@ fn flat(
             false => Names::ByCount,
         };
         let union = Overlay::open_stack(&spec, &Behaviour::default())?;
-        let bar = Bar::new(args.store.quiet, size(prepared)?);
+        let bar = Writing::new(args.store.quiet, Some(size(prepared)?));
         let losses = unpack::flat(&union, names, staging.dir(), form, &|bytes| bar.advance(bytes))?;
         staging.publish()?;
         Ok(losses)
@@ -149,7 +148,7 @@ fn layers(
     let named = named(prepared)?;
     let target = staging.target();
     let write = || {
-        let bar = Bar::new(args.store.quiet, size(prepared)?);
+        let bar = Writing::new(args.store.quiet, Some(size(prepared)?));
         let name = Name::new(LAYERS).map_err(|_| Error::new("name", Kind::Invalid("not a name")))?;
         fs::mkdir(staging.dir(), name, 0o700).op("make directory")?;
         let dir =

@@ -189,6 +189,17 @@ impl DockerImage {
     }
 }
 
+/// The media type of a document that is a manifest or an index, as it says, or as its fields have it. `what` is its name in errors.
+pub fn manifest_media(bytes: &[u8], what: &str) -> Result<String, Problem> {
+    let raw: RawKind = json(bytes, what)?;
+    let by_fields = match (raw.schema_version, raw.manifests) {
+        (Some(1), _) => "application/vnd.docker.distribution.manifest.v1+json",
+        (_, Some(_)) => "application/vnd.oci.image.index.v1+json",
+        (_, None) => "application/vnd.oci.image.manifest.v1+json",
+    };
+    Ok(text(raw.media_type).unwrap_or_else(|| by_fields.to_owned()))
+}
+
 /// Reads the version of an OCI layout from its `oci-layout`.
 pub fn layout_version(bytes: &[u8]) -> Result<String, Problem> {
     let raw: RawLayout = json(bytes, "oci-layout")?;
@@ -265,6 +276,14 @@ struct RawIndex {
     manifests: Vec<RawDescriptor>,
     config: Option<IgnoredAny>,
     layers: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawKind {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    manifests: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]

@@ -9,22 +9,30 @@ use super::archive::Archive;
 use super::blob::Blob;
 use super::documents::LARGEST;
 use super::error::Problem;
+use super::skopeo;
 use crate::digest::Digest;
 
-/// Where an OCI layout's files are.
+/// Where the files of an OCI layout are, or of a directory of skopeo's.
 #[derive(Debug)]
 pub enum Files {
     /// In a directory.
     Directory(PathBuf),
     /// In an archive.
     Archive(Archive),
+    /// In a directory of skopeo's, which names blobs otherwise.
+    Skopeo {
+        /// The directory.
+        dir: PathBuf,
+        /// The digest of `manifest.json`.
+        manifest: Digest,
+    },
 }
 
 impl Files {
     /// A file of the layout. The name is one of the layout's own, never one from a document.
     pub fn find(&self, name: &str) -> Result<Option<Blob>, Problem> {
         match self {
-            Files::Directory(dir) => match Blob::open(&dir.join(name)) {
+            Files::Directory(dir) | Files::Skopeo { dir, .. } => match Blob::open(&dir.join(name)) {
                 Err(Problem::Io { kind: io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, .. }) => {
                     Ok(None)
                 }
@@ -36,7 +44,18 @@ impl Files {
 
     /// The blob with a digest; `what` it is for. Its content is not checked.
     pub fn blob(&self, digest: &Digest, what: &str) -> Result<Blob, Problem> {
-        let name = blob_name(digest);
+        let name = match self {
+            Files::Directory(_) | Files::Archive(_) => blob_name(digest),
+            Files::Skopeo { manifest, .. } if digest == manifest => skopeo::MANIFEST.to_owned(),
+            Files::Skopeo { .. } => {
+                // A manifest that a list names.
+                let manifest = format!("{}.{}", digest.hex(), skopeo::MANIFEST);
+                if let Some(blob) = self.find(&manifest)? {
+                    return Ok(blob);
+                }
+                digest.hex()
+            }
+        };
         self.find(&name)?.ok_or_else(|| Problem::Missing { what: what.to_owned(), name })
     }
 

@@ -29,6 +29,16 @@ pub fn open(files: &Files, name: &str, select: &Select) -> Result<Image, ImageEr
         return Err(Problem::Missing { what: "the index".to_owned(), name: what.to_owned() }.into());
     };
     let entries = Index::parse(&read(&top, what)?, what)?.manifests;
+    open_one_of(files, entries, name, select)
+}
+
+/// Opens one of the images that the entries of a top index lead to.
+pub fn open_one_of(
+    files: &Files,
+    entries: Vec<Descriptor>,
+    name: &str,
+    select: &Select,
+) -> Result<Image, ImageError> {
     let tagged: Vec<Candidate> = entries.iter().map(candidate).collect();
     let mut images = Images::new(files);
     let positions =

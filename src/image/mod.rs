@@ -21,6 +21,7 @@ mod open;
 mod pipe;
 mod platform;
 mod reference;
+mod skopeo;
 mod storage;
 pub mod store;
 #[cfg(test)]

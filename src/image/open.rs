@@ -8,7 +8,7 @@ use super::archive::Archive;
 use super::error::{ImageError, Problem};
 use super::files::Files;
 use super::reference::ImageRef;
-use super::{Image, Select, docker, layout, storage};
+use super::{Image, Select, docker, layout, skopeo, storage};
 
 /// What an image is stored as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +19,12 @@ pub enum Format {
     OciArchive,
     /// What `docker save` and `podman save` write.
     DockerArchive,
+    /// What `skopeo copy` writes to `dir:DIR`.
+    SkopeoDirectory,
 }
 
-/// What a path is, by its content: a directory with `oci-layout` is a layout. A tar with `oci-layout` and `index.json` is an
+/// What a path is, by its content: a directory with `oci-layout` is a layout, one with `manifest.json` and
+/// skopeo's `version` is skopeo's. A tar with `oci-layout` and `index.json` is an
 /// OCI archive, also where it is a docker-archive as well (docker 25 and later write both): the layout has digests of all its
 /// documents and layers, and as many names. `None`: a directory that is no image.
 ///
@@ -34,8 +37,10 @@ pub fn detect(path: &Path) -> Result<Option<Format>, ImageError> {
 fn detect_format(path: &Path) -> Result<Option<Format>, Problem> {
     let metadata = fs::metadata(path).map_err(|error| Problem::io("open", path, &error))?;
     if metadata.is_dir() {
-        let layout = path.join("oci-layout").symlink_metadata().is_ok();
-        return Ok(layout.then_some(Format::OciLayout));
+        if path.join("oci-layout").symlink_metadata().is_ok() {
+            return Ok(Some(Format::OciLayout));
+        }
+        return Ok(skopeo::is_one(path).then_some(Format::SkopeoDirectory));
     }
     format_of(&Archive::open(path)?).map(Some)
 }
@@ -76,7 +81,7 @@ fn place(reference: &ImageRef, select: &Select) -> Result<ImageRef, Problem> {
         Some(Format::DockerArchive) => {
             ImageRef::DockerArchive { file: path.clone(), reference: Some(tag.clone()) }
         }
-        None => reference,
+        Some(Format::SkopeoDirectory) | None => reference,
     })
 }
 
@@ -84,6 +89,7 @@ fn open_named(reference: &ImageRef, select: &Select, name: &str) -> Result<Image
     let select = &Select { tag: one_tag(reference, select)?, platform: select.platform.clone() };
     match reference {
         ImageRef::Path(path) if path.is_dir() => match detect_format(path)? {
+            Some(Format::SkopeoDirectory) => skopeo::open(path, name, select),
             Some(_) => layout::open(&Files::Directory(path.clone()), name, select),
             None => Err(Problem::NotAnImage("it is a directory without 'oci-layout'".to_owned()).into()),
         },
@@ -91,7 +97,7 @@ fn open_named(reference: &ImageRef, select: &Select, name: &str) -> Result<Image
             let archive = Archive::open(path)?;
             match format_of(&archive)? {
                 Format::DockerArchive => docker::open(&archive, name, select),
-                Format::OciArchive | Format::OciLayout => {
+                Format::OciArchive | Format::OciLayout | Format::SkopeoDirectory => {
                     layout::open(&Files::Archive(archive), name, select)
                 }
             }
@@ -111,6 +117,7 @@ fn open_named(reference: &ImageRef, select: &Select, name: &str) -> Result<Image
             layout::open(&Files::Archive(Archive::open(file)?), name, select)
         }
         ImageRef::DockerArchive { file, .. } => docker::open(&Archive::open(file)?, name, select),
+        ImageRef::SkopeoDirectory { dir } => skopeo::open(dir, name, select),
         ImageRef::ContainersStorage { root, name: wanted } => {
             storage::open(root.as_deref(), wanted, name, select)
         }

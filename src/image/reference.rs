@@ -35,6 +35,11 @@ pub enum ImageRef {
         /// Which image of it; may hold colons.
         reference: Option<String>,
     },
+    /// `dir:DIR`: what `skopeo copy` writes there.
+    SkopeoDirectory {
+        /// The directory; may hold colons.
+        dir: PathBuf,
+    },
     /// `containers-storage:NAME`: an image that podman holds.
     ContainersStorage {
         /// Where it is kept; `None` is where podman keeps this user's.
@@ -82,11 +87,11 @@ pub enum ReferenceError {
     },
 }
 
-/// How the four transports are written.
+/// How the transports are written.
 const FORMS: &str =
-    "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or containers-storage:NAME";
+    "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], dir:DIR or containers-storage:NAME";
 /// Transports that skopeo knows and that need a registry or a daemon.
-const OTHERS: [&str; 6] = ["docker://", "docker-daemon:", "dir:", "ostree:", "sif:", "tarball:"];
+const OTHERS: [&str; 5] = ["docker://", "docker-daemon:", "ostree:", "sif:", "tarball:"];
 
 impl ReferenceError {
     /// What a person can do.
@@ -130,6 +135,12 @@ impl ImageRef {
             let (file, reference) = split(rest, bytes, "file")?;
             return Ok(ImageRef::DockerArchive { file, reference });
         }
+        if let Some(rest) = bytes.strip_prefix(b"dir:") {
+            if rest.is_empty() {
+                return Err(ReferenceError::Incomplete { word: owned(), missing: "directory" });
+            }
+            return Ok(ImageRef::SkopeoDirectory { dir: PathBuf::from(OsStr::from_bytes(rest)) });
+        }
         if let Some(rest) = bytes.strip_prefix(b"containers-storage:") {
             let (root, name) = match rest.strip_prefix(b"[") {
                 None => (None, rest),
@@ -155,7 +166,7 @@ impl ImageRef {
     /// The tag or name within the word.
     pub fn tag(&self) -> Option<&str> {
         match self {
-            ImageRef::Path(_) | ImageRef::ContainersStorage { .. } => None,
+            ImageRef::Path(_) | ImageRef::SkopeoDirectory { .. } | ImageRef::ContainersStorage { .. } => None,
             ImageRef::OciLayout { tag, .. } | ImageRef::OciArchive { tag, .. } => tag.as_deref(),
             ImageRef::DockerArchive { reference, .. } => reference.as_deref(),
         }
@@ -176,6 +187,7 @@ impl ImageRef {
             ImageRef::DockerArchive { file, reference } => {
                 ImageRef::DockerArchive { file: absolute(file)?, reference: reference.clone() }
             }
+            ImageRef::SkopeoDirectory { dir } => ImageRef::SkopeoDirectory { dir: absolute(dir)? },
             ImageRef::ContainersStorage { root, name } => ImageRef::ContainersStorage {
                 root: root.as_ref().map(absolute).transpose()?,
                 name: name.clone(),
@@ -199,6 +211,7 @@ impl ImageRef {
             ImageRef::OciLayout { dir, tag } => join("oci:", dir, tag),
             ImageRef::OciArchive { file, tag } => join("oci-archive:", file, tag),
             ImageRef::DockerArchive { file, reference } => join("docker-archive:", file, reference),
+            ImageRef::SkopeoDirectory { dir } => join("dir:", dir, &None),
             ImageRef::ContainersStorage { root, name } => {
                 let mut word = OsString::from("containers-storage:");
                 if let Some(root) = root {
@@ -271,6 +284,7 @@ mod tests {
             ("oci:d:t", "oci:HERE/d:t"),
             ("oci-archive:f", "oci-archive:HERE/f"),
             ("docker-archive:/f:r:1", "docker-archive:/f:r:1"),
+            ("dir:d", "dir:HERE/d"),
             // The root of a store is absolute already, as for skopeo.
             ("containers-storage:[overlay@/s]n", "containers-storage:[overlay@/s]n"),
             ("containers-storage:n", "containers-storage:n"),
@@ -315,6 +329,8 @@ mod tests {
             ("docker-archive:x.tar", docker("x.tar", None)),
             ("docker-archive:x.tar:localhost:5000/app:1.0", docker("x.tar", Some("localhost:5000/app:1.0"))),
             ("docker-archive:x.tar:@0", docker("x.tar", Some("@0"))),
+            ("dir:d:1", ImageRef::SkopeoDirectory { dir: "d:1".into() }),
+            ("./dir:d", path("./dir:d")),
             ("containers-storage:alpine:3", storage(None, "alpine:3")),
             ("containers-storage:[overlay@/s+/run/s]app", storage(Some("/s"), "app")),
             ("containers-storage:[/s]localhost/app:1", storage(Some("/s"), "localhost/app:1")),
@@ -336,6 +352,7 @@ mod tests {
             ("oci:", "image 'oci:': there is no directory after the transport"),
             ("oci::1.0", "image 'oci::1.0': there is no directory after the transport"),
             ("docker-archive:", "image 'docker-archive:': there is no file after the transport"),
+            ("dir:", "image 'dir:': there is no directory after the transport"),
             ("containers-storage:", "image 'containers-storage:': there is no name after the transport"),
             (
                 "containers-storage:[/s]",

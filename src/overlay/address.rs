@@ -4,9 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use super::Overlay;
-use super::node::{
-    AttributesAt, DirNode, LeafData, LeafState, LowerFile, LowerPart, Node, Reached, Source, UpperPart,
-};
+use super::node::{DirNode, LeafData, LeafState, LowerFile, LowerPart, Node, Reached, Source, UpperPart};
 use super::object::{DirIn, Object};
 use super::stack::AnyLayer;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
@@ -103,11 +101,7 @@ impl Overlay {
 
     /// What has a directory's attributes below the upper.
     pub(super) fn lower_dir_object(&self, dir: &DirNode) -> Result<Object<'_>> {
-        let part = match &dir.attributes {
-            AttributesAt::Part(number) => dir.lowers.get(*number),
-            AttributesAt::Hidden(part) => Some(&**part),
-        };
-        let part = part.ok_or_else(|| Error::new("find directory", Kind::Stale))?;
+        let part = dir.attributes_part().ok_or_else(|| Error::new("find directory", Kind::Stale))?;
         Ok(self.lower_dir(part)?.into_object())
     }
 

@@ -5,6 +5,8 @@
 mod acl;
 mod address;
 mod attributes;
+#[cfg(feature = "image")]
+mod comparing;
 mod copy_up;
 mod create;
 mod descriptors;
@@ -36,6 +38,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::ThreadId;
 
+#[cfg(feature = "image")]
+pub(crate) use comparing::SharedBase;
 pub use file::Opened;
 #[cfg(feature = "image")]
 pub(crate) use object::{DirIn, Object};

@@ -197,6 +197,14 @@ pub(super) struct DirState {
 }
 
 impl DirNode {
+    /// What has its attributes, unless it has a part in the upper.
+    pub(super) fn attributes_part(&self) -> Option<&LowerPart> {
+        match &self.attributes {
+            AttributesAt::Part(number) => self.lowers.get(*number),
+            AttributesAt::Hidden(part) => Some(part),
+        }
+    }
+
     pub(super) fn new(
         place: Option<NodePlace>,
         upper: Option<UpperPart>,

@@ -12,7 +12,7 @@ use crate::path::NameBuf;
 use crate::resolve::Depth;
 
 impl Overlay {
-    /// The layer that supplies a node: of a directory, the topmost one that has a part of it.
+    /// The layer that supplies a node: of a directory, the one that its attributes come from.
     ///
     /// # Errors
     /// [`Kind::Stale`]: the node is not known.
@@ -21,7 +21,7 @@ impl Overlay {
         let node = self.node(node)?;
         match &node.body {
             Body::Dir(dir) if dir.upper.get().is_some() => Ok(Depth(0)),
-            Body::Dir(dir) => dir.lowers.first().map(|part| part.depth).ok_or_else(stale),
+            Body::Dir(dir) => Ok(dir.attributes_part().ok_or_else(stale)?.depth),
             Body::Leaf(leaf) => match &leaf.read().source {
                 Source::Upper | Source::Indexed(_) | Source::Nameless(_) => Ok(Depth(0)),
                 Source::Lower(LowerFile::AtPath { depth, .. } | LowerFile::Entry { depth, .. }) => Ok(*depth),
@@ -33,7 +33,8 @@ impl Overlay {
         }
     }
 
-    /// Is a node supplied by the upper, be that writable or not?
+    /// Is a node supplied by the upper, be that writable or not? A directory is if it has a part there: that is one with
+    /// attributes.
     ///
     /// # Errors
     /// As [`Overlay::layer_of`].

@@ -227,6 +227,12 @@ impl Stack {
         (first..self.depths().ordinary).map(Depth)
     }
 
+    /// The layers that hold only data, top first.
+    #[cfg(feature = "image")]
+    pub(super) fn data_only(&self) -> impl Iterator<Item = AnyLayer<'_>> {
+        self.lowers().data_only.iter().map(AnyLayer::Directory)
+    }
+
     /// All layers, top first.
     pub(super) fn layers(&self) -> impl Iterator<Item = AnyLayer<'_>> {
         let lowers = self.lowers();

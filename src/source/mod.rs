@@ -127,7 +127,9 @@ mod tests {
         assert_eq!(parse("./overlay:x"), path("./overlay:x"));
         assert_eq!(parse("a:b"), path("a:b"));
         assert!(matches!(parse("overlay:a:b"), Ok(Source::Overlay(list)) if list.lowers.len() == 2));
-        for image in ["oci:dir", "oci-archive:x.tar", "docker-archive:x.tar", "containers-storage:alpine"] {
+        for image in
+            ["oci:dir", "oci-archive:x.tar", "docker-archive:x.tar", "dir:d", "containers-storage:alpine"]
+        {
             assert!(matches!(parse(image), Ok(Source::Image(_))), "{image}");
         }
         assert!(matches!(parse("docker://alpine"), Err(SourceError::Image(_))));

@@ -10,6 +10,7 @@ use super::data::TarData;
 use super::index::{Child, Index, What, io_error};
 use super::links::Links;
 use crate::config::TarSpec;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, Result};
 use crate::layer::{EntryId, Found, FoundDir, FoundLeaf, Listed};
 use crate::path::{Name, RelPath};
@@ -36,6 +37,7 @@ pub struct TarLayer {
 #[derive(Debug)]
 pub(super) struct Content {
     pub id: LayerRef,
+    pub diff_id: Digest,
     pub dev: u64,
     pub index: Index,
     pub file: Arc<OwnedFd>,
@@ -95,6 +97,13 @@ impl TarLayer {
     /// The object itself: of a link below, that of the layer below.
     pub(super) fn object(&self, entry: EntryId) -> Object<'_> {
         self.links.get(entry).unwrap_or((&self.content, entry))
+    }
+
+    /// Where an object itself is: of a link below, in the layer below. What is at the same place of a tar with the same digest is
+    /// the same, whichever file holds the tar.
+    pub fn place(&self, entry: EntryId) -> (Digest, EntryId) {
+        let (content, entry) = self.object(entry);
+        (content.diff_id, entry)
     }
 
     /// What the root is. Its `entry` is [`EntryId::ROOT`].
@@ -251,6 +260,7 @@ impl Content {
         }
         Ok(Content {
             id,
+            diff_id: spec.diff_id,
             dev: new_dev(),
             index,
             file: Arc::new(file.into()),

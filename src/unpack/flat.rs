@@ -1,11 +1,11 @@
 //! All layers merged into one tree, or a part of it: what a mount of them shows, because it is read from the same union.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 
 use super::form::Form;
+use super::links::{Linked, Links};
 use super::object::{Attributes, Content, Maker, Sort};
 use super::{Losses, Written};
 use crate::error::{Error, ErrorContext, OpContext, Result};
@@ -94,7 +94,7 @@ struct TreeWriter<'a> {
     maker: Maker,
     /// The first name of each object that has several, by its inode number. A file of the upper may show the number of
     /// the one it was copied from, and is another: hence the second.
-    links: HashMap<(u64, bool), RelPath>,
+    links: Links<(u64, bool)>,
     buffer: Vec<u8>,
     written: Written<'a>,
 }
@@ -102,7 +102,7 @@ struct TreeWriter<'a> {
 impl<'a> TreeWriter<'a> {
     fn new(union: &'a Overlay, names: Names, root: BorrowedFd<'a>, form: Form, written: Written<'a>) -> Self {
         let maker = Maker::new(form);
-        TreeWriter { union, names, root, maker, links: HashMap::new(), buffer: Vec::new(), written }
+        TreeWriter { union, names, root, maker, links: Links::new(), buffer: Vec::new(), written }
     }
 
     fn write(&mut self, from: NodeId) -> Result<()> {
@@ -155,7 +155,7 @@ impl<'a> TreeWriter<'a> {
         let has_names = attr.nlink > 1 || self.names == Names::Any;
         if has_names {
             let object = (attr.ino, self.union.is_of_upper(node)?);
-            if self.link(dir, name, path, object)? {
+            if self.links.link(self.root, (dir, name), path, object)? == Linked::ToFirst {
                 return Ok(());
             }
         }
@@ -178,29 +178,6 @@ impl<'a> TreeWriter<'a> {
         self.maker.make(dir, name, content, &attributes)?;
         (self.written)(attr.size);
         Ok(())
-    }
-
-    /// Makes a name the link of one that is there already; `false` where it is the first, or no more can be linked.
-    fn link(
-        &mut self,
-        dir: BorrowedFd<'_>,
-        name: Name<'_>,
-        path: &RelPath,
-        object: (u64, bool),
-    ) -> Result<bool> {
-        if let Some(first) = self.links.get(&object)
-            && let Some((parent, first_name)) = first.split_last()
-        {
-            let parent = fs::open_dir_below(self.root, parent.as_bytes()).op("open directory")?;
-            match fs::link(At::Name(parent.as_fd(), first_name), dir, name) {
-                Ok(()) => return Ok(true),
-                // The file system's limit: from here on they are another file.
-                Err(Errno::EMLINK) => {}
-                Err(errno) => return Err(Error::new("make hard link", errno)),
-            }
-        }
-        self.links.insert(object, path.clone());
-        Ok(false)
     }
 
     fn finish(&mut self, dir: &Dir) -> Result<()> {

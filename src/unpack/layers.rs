@@ -1,6 +1,6 @@
 //! Each layer as a directory of its own, in the form that overlays take.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::below::attributes_below;
 use super::form::{Deletions, Form, OpaqueMarks};
+use super::links::{Linked, Links};
 use super::object::{Attributes, Content, Maker, Sort};
 use super::{Written, WrittenLayer};
 use crate::config::LowerSpec;
@@ -89,7 +90,7 @@ fn layer(
         source,
         root: root.as_fd(),
         maker: Maker::new(form),
-        links: HashMap::new(),
+        links: Links::new(),
         written,
     };
     writer.write().in_layer(source.id())
@@ -118,7 +119,7 @@ struct LayerWriter<'a> {
     root: BorrowedFd<'a>,
     maker: Maker,
     /// The first name of each object that has several.
-    links: HashMap<(u64, u64), RelPath>,
+    links: Links<(u64, u64)>,
     written: Written<'a>,
 }
 
@@ -206,8 +207,11 @@ impl LayerWriter<'_> {
         // The count of an object does not know of links that came before it in the tar, or are in a layer above it.
         let has_links = |tar: &TarLayer| tar.index().summary().links_below > 0;
         let has_names = stat.nlink > 1 || matches!(self.source, AnyLayer::Tar(tar) if has_links(tar));
-        if has_names && self.link(dir, name, path, stat)? {
-            return Ok(());
+        if has_names {
+            let object = (stat.dev, stat.ino);
+            if self.links.link(self.root, (dir, name), path, object)? == Linked::ToFirst {
+                return Ok(());
+            }
         }
         let type_bits = stat.mode & libc::S_IFMT;
         let attributes = attributes(object, stat)?;
@@ -228,24 +232,6 @@ impl LayerWriter<'_> {
         self.maker.make(dir, name, content, &attributes)?;
         (self.written)(stat.size);
         Ok(())
-    }
-
-    /// Makes a name the link of one that is there already; `false` where it is the first, or no more can be linked.
-    fn link(&mut self, dir: BorrowedFd<'_>, name: Name<'_>, path: &RelPath, stat: &Stat) -> Result<bool> {
-        let key = (stat.dev, stat.ino);
-        if let Some(first) = self.links.get(&key)
-            && let Some((parent, first_name)) = first.split_last()
-        {
-            let parent = fs::open_dir_below(self.root, parent.as_bytes()).op("open directory")?;
-            match fs::link(At::Name(parent.as_fd(), first_name), dir, name) {
-                Ok(()) => return Ok(true),
-                // The file system's limit: from here on they are another file.
-                Err(Errno::EMLINK) => {}
-                Err(errno) => return Err(Error::new("make hard link", errno)),
-            }
-        }
-        self.links.insert(key, path.clone());
-        Ok(false)
     }
 
     /// Gives a directory its mark and attributes.

@@ -9,6 +9,7 @@ mod below;
 mod flat;
 mod form;
 mod layers;
+mod links;
 mod object;
 mod staging;
 

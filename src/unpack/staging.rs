@@ -1,5 +1,6 @@
 //! The directory that is being filled, until one rename gives it its name.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::error::{Error, ErrorContext, Kind, OpContext, Result};
-use crate::path::{NAME_MAX, NameBuf};
+use crate::path::{NAME_MAX, NameBuf, RelPath};
 use crate::sys::fs::{self as names, At, RenameFlag, Stat};
 use crate::sys::xattr;
 
@@ -53,7 +54,7 @@ impl Staging {
                 Ok(()) => break,
                 Err(Errno::EEXIST) if left_behind => {
                     drop(lock(&parent, &name)?);
-                    fs::remove_dir_all(&full_path).map_err(|error| os(&error))?;
+                    remove_all(&full_path).map_err(|error| os(&error))?;
                     left_behind = false;
                 }
                 Err(Errno::EEXIST) => return Err(Error::new(OP, Kind::InUse)),
@@ -145,10 +146,33 @@ impl Drop for Staging {
             return;
         }
         let path = self.parent_path.join(self.name.as_name().as_os_str());
-        if let Err(error) = fs::remove_dir_all(&path) {
+        if let Err(error) = remove_all(&path) {
             log::warn!("{} cannot be removed: {}", path.display(), crate::error::describe(&error));
         }
     }
+}
+
+/// Removes a directory with all in it, also where directories in it have modes that keep their owner out.
+fn remove_all(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        removed => return removed,
+    }
+    let root = names::open_dir_path(path)?;
+    let mut waiting = vec![RelPath::root()];
+    while let Some(dir) = waiting.pop() {
+        // From the top: what cannot be searched cannot be gone through. No symlink is followed.
+        let fd = names::open_dir_below(root.as_fd(), dir.as_bytes())?;
+        names::chmod(At::Fd(fd.as_fd()), 0o700)?;
+        for entry in fs::read_dir(path.join(OsStr::from_bytes(dir.as_bytes())))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                let name = NameBuf::new(entry.file_name().as_bytes()).map_err(|_| Errno::EINVAL)?;
+                waiting.push(dir.join(name.as_name()));
+            }
+        }
+    }
+    fs::remove_dir_all(path)
 }
 
 /// The directory that the target is or will be in, its name there, and what it is.

@@ -19,7 +19,9 @@ fn layers_that_are_none() {
     place
         .run(&["mount", "overlay:top::base/file", "mnt"])
         .fails_with(1, &["data-only layer 'base/file' is not"]);
-    for image in ["oci:dir", "oci-archive:a.tar", "docker-archive:a.tar", "containers-storage:alpine"] {
+    for image in
+        ["oci:dir", "oci-archive:a.tar", "docker-archive:a.tar", "dir:a", "containers-storage:alpine"]
+    {
         place.run(&["mount", image, "mnt"]).fails_with(1, &[image, "image '"]);
     }
     place

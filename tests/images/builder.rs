@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::images::{
     Compression, DockerStyle, Entry, Files, ImageBuilder, Layer, Sparse, TarBuilder, docker, oci, oci_nested,
 };
+use crate::place::{Place, image_of};
 use crate::support::{everything_required, say};
 
 fn tar_of_everything() -> Vec<u8> {
@@ -67,6 +68,31 @@ fn skopeo_reads(what: &str, source: &str, dir: &Path) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{what}: {source}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_skopeo_writes_to_a_directory_is_mounted() {
+    if Command::new("skopeo").arg("--version").output().is_err() {
+        assert!(!everything_required(), "skopeo is not installed");
+        say("SKIPPED builder::what_skopeo_writes_to_a_directory_is_mounted: skopeo is not installed");
+        return;
+    }
+    let place = Place::new();
+    place.archive("image.tar", &image_of([tar_of_everything()], Compression::None));
+    let output = Command::new("skopeo")
+        .args(["copy", "--insecure-policy"])
+        .arg(format!("docker-archive:{}", place.path("image.tar").display()))
+        .arg(format!("dir:{}", place.path("written").display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for word in
+        [place.path("written").display().to_string(), format!("dir:{}", place.path("written").display())]
+    {
+        assert_eq!(place.mount(&[word]).names(""), ["dir"]);
+    }
+    // The directory itself.
+    assert_eq!(place.run("cat", &["overlay:written", "version"]).succeeds().out.lines().count(), 1);
 }
 
 #[test]

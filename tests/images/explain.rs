@@ -157,6 +157,21 @@ fn what_cannot_be_explained_is_an_error_that_names_the_path() {
     let place = place();
     let long = format!("/{}", "n".repeat(300));
     place.run("explain", &["image.tar", &long]).refuses("a name of 300 bytes", &["/nnn", "too long"]);
+    // The others are explained all the same.
+    let paths = [&long, "/d/a", "/none", &long.replace('n', "m")];
+    let mixed = place.run("explain", &[&["image.tar"], &paths[..]].concat());
+    assert_eq!(mixed.code, 1, "{mixed:?}");
+    let verdicts: Vec<&str> = mixed.out.lines().filter(|line| line.starts_with('/')).collect();
+    assert!(verdicts[0].starts_with("/d/a: file") && verdicts[1].starts_with("/none: does not"), "{mixed:?}");
+    assert_eq!(verdicts.len(), 2, "{mixed:?}");
+    assert!(mixed.err.contains("/nnn") && mixed.err.contains("/mmm"), "{mixed:?}");
+    let mixed = place.run("explain", &[&["image.tar", "--json"], &paths[..]].concat());
+    assert_eq!(mixed.code, 1, "{mixed:?}");
+    let said: Value = serde_json::from_str(&mixed.out).unwrap();
+    let told: Vec<&Value> = said.as_array().unwrap().iter().map(|one| &one["path"]).collect();
+    assert_eq!(told, ["/d/a", "/none"]);
+    let none = place.run("explain", &["image.tar", "--json", &long]);
+    assert_eq!((none.code, none.out.trim()), (1, "[]"));
     place.run("explain", &["nothing.tar", "/"]).refuses("no source", &["nothing.tar"]);
     let usage = outcome(place.lamina().args(["explain", "image.tar"]));
     assert_eq!(usage.code, 2, "{usage:?}");

@@ -1,7 +1,9 @@
 //! A look into images without a mount: `lamina ls`, `cat` and `extract`.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -68,7 +70,7 @@ fn ls_tells_the_layer_of_each_name() {
     lists(
         &place,
         &[],
-        &["LAYER  NAME", "1      conf", "2      dev", "3      etc", "1      holes", "2      old"],
+        &["LAYER  NAME", "1      conf", "2      dev", "1      etc", "1      holes", "1      old"],
     );
     let etc = [
         "LAYER  MODE        LINKS  OWNER  SIZE  MODIFIED             NAME",
@@ -115,7 +117,7 @@ fn ls_shows_what_is_deleted_and_all_that_is_below() {
             "1      conf",
             "2      dev",
             "2      dev/null",
-            "3      etc",
+            "1      etc",
             "1      etc/.hidden",
             "3      etc/hard",
             "1      etc/link",
@@ -124,7 +126,7 @@ fn ls_shows_what_is_deleted_and_all_that_is_below() {
             "1      holes",
             "3      nothing (deleted)",
             "3      odd\\né (deleted)",
-            "2      old",
+            "1      old",
             "2      old/file (deleted)",
         ],
     );
@@ -191,6 +193,45 @@ fn ls_is_read_by_programs() {
     let said: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(said[0]["path"], json!({"bytes": [47, 97, 255]}));
     assert_eq!(place.run("ls", &["odd.tar"]).succeeds().out, "LAYER  NAME\n1      a\\xff\n");
+}
+
+#[test]
+fn ls_and_explain_say_the_same_layer_of_each_name() {
+    let place = Place::new();
+    image(&place);
+    place.archive("tree.tar", &image_of(tree::layers(), Compression::None));
+    // A whiteout keeps the attributes of the base from a directory that no layer above has an entry for.
+    let cut = [
+        tar_of([Entry::dir("dir"), Entry::dir("dir/sub")]),
+        tar_of([Entry::whiteout("dir")]),
+        tar_of([Entry::dir("dir/sub")]),
+    ];
+    place.archive("cut.tar", &image_of(cut, Compression::None));
+    let back = place.run("explain", &["cut.tar", "--json", "dir", "dir/sub/.."]).succeeds();
+    let back: Value = serde_json::from_str(&back.out).unwrap();
+    assert_eq!((&back[0]["layer"], &back[1]["layer"]), (&json!(3), &json!(3)), "{back}");
+    for source in ["image.tar", "tree.tar", "cut.tar"] {
+        let json = |command: &str, args: &[&OsStr]| -> Vec<Value> {
+            let args = [&[OsStr::new(source), OsStr::new("--json")], args].concat();
+            serde_json::from_str(&place.run(command, &args).succeeds().out).unwrap()
+        };
+        let listed = json("ls", &[OsStr::new("-R")]);
+        let paths: Vec<OsString> = listed.iter().map(|row| os_path(&row["path"])).collect();
+        let explained = json("explain", &paths.iter().map(OsString::as_os_str).collect::<Vec<_>>());
+        assert!(listed.len() > 1, "{source}");
+        assert_eq!(listed.len(), explained.len(), "{source}");
+        for (row, one) in listed.iter().zip(&explained) {
+            assert_eq!(row["layer"], one["layer"], "{source}: {}", row["path"]);
+        }
+    }
+}
+
+/// A path of the JSON.
+fn os_path(path: &Value) -> OsString {
+    match path {
+        Value::String(path) => path.into(),
+        odd => OsString::from_vec(serde_json::from_value(odd["bytes"].clone()).unwrap()),
+    }
 }
 
 #[test]
@@ -261,6 +302,22 @@ fn extract_copies_as_cp_does() {
         .collect();
     left.sort();
     assert_eq!(left, ["dir", "image.tar", "mnt", "new", "old", "store"]);
+}
+
+#[test]
+fn what_a_killed_extract_left_is_removed_whatever_its_modes() {
+    let place = Place::new();
+    image(&place);
+    let left = place.path(".out.lamina-unpack");
+    fs::create_dir_all(left.join("sealed/closed/in it")).unwrap();
+    fs::write(left.join("sealed/closed/file"), "").unwrap();
+    std::os::unix::fs::symlink(place.path(""), left.join("sealed/link")).unwrap();
+    for (dir, mode) in [("sealed/closed", 0), ("sealed", 0o555)] {
+        fs::set_permissions(left.join(dir), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    run(&place, "extract", &["/etc", "out"]).succeeds();
+    assert!(place.path("out/passwd").exists() && place.path("image.tar").exists());
+    assert!(!left.exists());
 }
 
 #[test]

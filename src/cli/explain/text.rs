@@ -235,6 +235,7 @@ fn row(
         Content::Untold => none(),
         Content::Is(digest) => digest.short(),
         Content::Unreadable => "unreadable".to_owned(),
+        Content::TooLong => "not read".to_owned(),
     };
     let differs = if detail.differs.is_empty() { none() } else { detail.differs.join(" ") };
     [

@@ -10,20 +10,17 @@ use super::Sink;
 use super::rows::{Row, What};
 use crate::cli::Failure;
 use crate::cli::explain::kind_name;
-use crate::cli::terminal::{Out, Reader};
+use crate::cli::terminal::{JsonArray, Reader};
 use crate::control::PathText;
 use crate::overlay::FileKind;
 
 /// An array with an object on each line.
-pub struct Json {
-    out: Out,
-    before: &'static str,
-}
+pub struct Json(JsonArray);
 
 impl Json {
     /// Nothing is written yet.
     pub fn new() -> Self {
-        Json { out: Out::new(), before: "[\n" }
+        Json(JsonArray::new())
     }
 }
 
@@ -31,17 +28,11 @@ impl Sink for Json {
     fn announce(&mut self, _: &[Row]) {}
 
     fn row(&mut self, row: &Row) -> Result<Reader, Failure> {
-        let json = serde_json::to_string(&Entry::of(row))
-            .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
-        let before = std::mem::replace(&mut self.before, ",\n");
-        self.out.write(before.as_bytes())?;
-        self.out.write(json.as_bytes())
+        self.0.push(&Entry::of(row))
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
-        let end = if self.before == ",\n" { "\n]\n" } else { "[]\n" };
-        self.out.write(end.as_bytes())?;
-        self.out.finish()
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        self.0.finish()
     }
 }
 

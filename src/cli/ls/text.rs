@@ -170,7 +170,7 @@ fn cells(form: Form, row: &Row) -> Vec<String> {
 }
 
 /// Type and mode, as ls(1) has them.
-fn mode(attr: &Attr) -> String {
+pub fn mode(attr: &Attr) -> String {
     let kind = match attr.kind {
         FileKind::Regular => '-',
         FileKind::Directory => 'd',

@@ -75,7 +75,7 @@ fn entry(layer: &StoredLayer) -> Entry<'_> {
 }
 
 fn table(layers: &[StoredLayer], now: SystemTime, width: Option<usize>) -> String {
-    let head = ["DIFF_ID", "UNPACKED", "STORED", "ENTRIES", "USED", "IMAGES"];
+    let head = ["DIFF_ID", "TAR", "STORED", "ENTRIES", "USED", "IMAGES"];
     let unknown = || "-".to_owned();
     let row = |layer: &StoredLayer| {
         let used = match layer.used {
@@ -156,9 +156,9 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1060);
         assert_eq!(
             table(&layers(), now, None),
-            "DIFF_ID       UNPACKED  STORED   ENTRIES  USED          IMAGES\n\
-             abababababab  2.00 MB   2.05 MB  17       1 minute ago  a.tar, (old.tar)\n\
-             cdcdcdcdcdcd  -         2.05 MB  -        now           -\n\
+            "DIFF_ID       TAR      STORED   ENTRIES  USED          IMAGES\n\
+             abababababab  2.00 MB  2.05 MB  17       1 minute ago  a.tar, (old.tar)\n\
+             cdcdcdcdcdcd  -        2.05 MB  -        now           -\n\
              \n\
              2 layers, 4.10 MB stored\n"
         );

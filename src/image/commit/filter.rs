@@ -12,14 +12,15 @@ use crate::overlay::{NodeId, Overlay, Trusted};
 const EXACT: [&[u8]; 3] = [b"security.capability", b"system.posix_acl_access", b"system.posix_acl_default"];
 const PREFIXES: [&[u8]; 2] = [b"user.", b"trusted."];
 
-fn belongs(name: &[u8]) -> bool {
+/// Does an attribute mean the same on another machine?
+pub fn is_portable(name: &[u8]) -> bool {
     EXACT.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The attributes of an object that go into its entry.
 pub fn xattrs(union: &Overlay, node: NodeId) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, CommitError> {
     let names = union.listxattr(node, Trusted::Shown)?;
-    let names = names.split(|b| *b == 0).filter(|name| belongs(name));
+    let names = names.split(|b| *b == 0).filter(|name| is_portable(name));
     let mut xattrs = BTreeMap::new();
     for name in names {
         match union.getxattr(node, name) {
@@ -53,7 +54,7 @@ mod tests {
             (b"system.nfs4_acl", false),
             (b"", false),
         ] {
-            assert_eq!(belongs(name), taken, "{}", name.escape_ascii());
+            assert_eq!(is_portable(name), taken, "{}", name.escape_ascii());
         }
     }
 }

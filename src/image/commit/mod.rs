@@ -24,6 +24,7 @@ use crate::tarball::write::WriteError;
 
 pub use changes::{Changes, Written, write_layer};
 pub use error::{CommitError, EntryProblem};
+pub use filter::is_portable;
 
 /// What is to be committed, and where to.
 #[derive(Debug)]

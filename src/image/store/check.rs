@@ -41,7 +41,7 @@ impl Store {
         };
         let promise = Promise { stored: blob.len, digest: None, diff_id: *diff_id };
         let work =
-            Work { layer: number, of, digest: Some(*diff_id), task: Task::Index, bytes: Some(blob.len) };
+            Work { layer: number, of, digest: Some(*diff_id), task: Task::Check, bytes: Some(blob.len) };
         let _running = Running::begin(progress, &work);
         let advance = |bytes| progress.advance(number, bytes);
         let watch = Watch { advance: &advance, stop: &AtomicBool::new(false) };

@@ -4,14 +4,11 @@ use std::collections::HashSet;
 use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use super::blob::{NewLayer, digest_of};
 use super::documents::{self, Addition, Descriptor, OCI_LAYOUT};
 use super::layers::{self, Stored};
-use super::layout::persist;
 use super::told::Told;
-use super::unfinished::{clear, temporary};
+use super::unfinished::{Unfinished, clear, temporary};
 use super::{Replace, Target, WrittenImage};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
@@ -27,7 +24,7 @@ pub struct Archive {
     file: PathBuf,
     directory: PathBuf,
     target: Target,
-    tar: TarWriter<BufWriter<NamedTempFile>>,
+    tar: TarWriter<BufWriter<Unfinished>>,
     members: HashSet<String>,
 }
 
@@ -69,7 +66,7 @@ impl Archive {
         let Archive { file, tar, .. } = self;
         let failed = |error| CommitError::File { op: "write", path: file.clone(), error };
         let done = tar.finish().and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
-        persist(done.map_err(failed)?, &file)?;
+        done.map_err(failed)?.persist(&file)?;
         Ok(written)
     }
 
@@ -144,7 +141,7 @@ impl Archive {
     fn new_layer(&mut self, member: &str, layer: &NewLayer, told: Told<'_>) -> Result<(), CommitError> {
         let file = layer.reopen().map_err(|error| CommitError::File {
             op: "read",
-            path: layer.file.path().to_owned(),
+            path: layer.file.dir().to_owned(),
             error,
         })?;
         let file = told.layer(Task::Copy, told.of, Some(layer.digest), Some(layer.size), file);

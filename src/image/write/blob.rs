@@ -5,9 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
-use super::unfinished::temporary;
+use super::unfinished::{Unfinished, temporary};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
 use crate::image::compression::Compression;
@@ -32,7 +31,7 @@ pub struct NewLayer {
     /// How it is compressed.
     pub compression: Compression,
     /// The file that holds it.
-    pub file: NamedTempFile,
+    pub file: Unfinished,
 }
 
 /// Neither compressor writes anything of the moment or the machine: the same tar gives the same blob with the same version of
@@ -54,7 +53,7 @@ impl std::fmt::Debug for Compressor {
 struct Stored {
     hash: Sha256,
     size: u64,
-    file: io::BufWriter<NamedTempFile>,
+    file: io::BufWriter<Unfinished>,
 }
 
 impl NewBlob {

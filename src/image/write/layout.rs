@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use tempfile::NamedTempFile;
 
 use super::WrittenImage;
 use super::blob::digest_of;
 use super::documents::{self, Addition, Descriptor, OCI_LAYOUT};
 use super::layers;
 use super::told::Told;
-use super::unfinished::{UNFINISHED, clear, temporary};
+use super::unfinished::{UNFINISHED, Unfinished, clear, temporary};
 use crate::digest::Digest;
 use crate::image::commit::CommitError;
 use crate::image::{ImageError, Problem};
@@ -153,12 +152,12 @@ impl Layout {
     }
 
     /// Gives a finished blob its name.
-    fn publish(&mut self, file: NamedTempFile, blob: Descriptor) -> Result<(), CommitError> {
+    fn publish(&mut self, file: Unfinished, blob: Descriptor) -> Result<(), CommitError> {
         if self.has(blob) {
             return Ok(());
         }
         let path = self.path_of(&blob.digest);
-        persist(file, &path)?;
+        file.persist(&path)?;
         self.made.note(path);
         Ok(())
     }
@@ -169,7 +168,7 @@ impl Layout {
         if !layout.exists() {
             let mut file = temporary(&self.dir)?;
             file.write_all(OCI_LAYOUT).map_err(failed("write", &layout))?;
-            persist(file, &layout)?;
+            file.persist(&layout)?;
             self.made.note(layout);
         }
         let path = self.dir.join(INDEX_FILE);
@@ -183,14 +182,8 @@ impl Layout {
         })?;
         let mut file = temporary(&self.dir)?;
         file.write_all(&index).map_err(failed("write", &path))?;
-        persist(file, &path)
+        file.persist(&path)
     }
-}
-
-/// Syncs a file and gives it its name, under which there may be one.
-pub(super) fn persist(file: NamedTempFile, path: &Path) -> Result<(), CommitError> {
-    file.as_file().sync_all().map_err(failed("write", path))?;
-    file.persist(path).map(drop).map_err(|error| failed("rename to", path)(error.error))
 }
 
 fn make_dir(dir: &Path, made: &mut Made) -> Result<(), CommitError> {

@@ -47,6 +47,9 @@ pub enum TargetError {
     /// A path without a transport.
     #[error("target '{}': the format is missing", .0.display())]
     Format(PathBuf),
+    /// What skopeo alone reads.
+    #[error("target 'dir:{}': directories of skopeo's are not written", .0.display())]
+    SkopeoDirectory(PathBuf),
     /// podman's own storage.
     #[error("target 'containers-storage:{0}': podman's storage is not written to")]
     Storage(String),
@@ -65,6 +68,12 @@ impl TargetError {
             TargetError::Format(path) => {
                 let path = path.display();
                 format!("write oci:{path}:TAG, oci-archive:{path}:TAG or docker-archive:{path}:NAME:TAG")
+            }
+            TargetError::SkopeoDirectory(dir) => {
+                let dir = dir.display();
+                format!(
+                    "write an OCI layout, oci:{dir}:TAG; or make it of one: skopeo copy oci:DIR:TAG dir:{dir}"
+                )
             }
             TargetError::Storage(name) => {
                 format!("write docker-archive:FILE:{name} and load it with: podman load -i FILE")
@@ -91,6 +100,7 @@ impl Target {
         };
         match reference {
             ImageRef::Path(path) => Err(TargetError::Format(path)),
+            ImageRef::SkopeoDirectory { dir } => Err(TargetError::SkopeoDirectory(dir)),
             ImageRef::ContainersStorage { name, .. } => Err(TargetError::Storage(name)),
             ImageRef::OciLayout { dir, tag } => Ok(Target::OciLayout { dir, tag: checked(tag)? }),
             ImageRef::OciArchive { file, tag } => Ok(Target::OciArchive { file, tag: checked(tag)? }),
@@ -213,6 +223,8 @@ mod tests {
         let dir = ImageRef::OciLayout { dir: "d".into(), tag: None };
         assert_eq!(Target::new(dir), Ok(Target::OciLayout { dir: "d".into(), tag: "latest".into() }));
         assert!(Target::new(ImageRef::Path("x.tar".into())).unwrap_err().hint().contains("oci:x.tar:TAG"));
+        let dir = ImageRef::SkopeoDirectory { dir: "d".into() };
+        assert!(Target::new(dir).unwrap_err().hint().contains("skopeo copy oci:DIR:TAG dir:d"));
         let bad = ImageRef::OciArchive { file: "f".into(), tag: Some("..".into()) };
         assert_eq!(Target::new(bad), Err(TargetError::Tag("..".into())));
     }

@@ -212,7 +212,7 @@ impl Files {
         tar[..4].copy_from_slice(&(self.lowers.len() as u32).to_le_bytes());
         let new = layer(&tar, compression);
         let path = self.temp.path().join(format!("layer{}", self.lowers.len()));
-        fs::copy(new.file.path(), &path).unwrap();
+        std::io::copy(&mut new.reopen().unwrap(), &mut fs::File::create(&path).unwrap()).unwrap();
         fs::write(path.with_extension("tar"), &tar).unwrap();
         let blob = Blob::open(&path).unwrap();
         let whole = Blob::open(&path.with_extension("tar")).unwrap();

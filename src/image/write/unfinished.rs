@@ -1,33 +1,71 @@
-//! Files in the making, beside what they become: locked by who writes them, so that those of a killed writer can be told.
+//! Files in the making, beside what they become: without a name where the file system can do that (then a killed writer
+//! leaves nothing), and else locked by who writes them, so that those of a killed writer can be told.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use tempfile::NamedTempFile;
 
 use crate::image::commit::CommitError;
-use crate::sys::fs::lock_exclusive;
+use crate::path::Name;
+use crate::sys::fs::{self as names, At, lock_exclusive};
 
 /// What the names of unfinished files begin with.
 pub(super) const UNFINISHED: &str = ".lamina-unfinished-";
+/// Their mode, which the umask is applied to: that of other files of this user.
+const MODE: u32 = 0o666;
 
-/// A file with the mode that other files of this user get, in a directory, gone when it is dropped.
-///
-/// It is locked until it is closed: locks go with the process, and [`clear`] removes what nobody has locked. Where the file
-/// system has no locks, nobody gets one, and nothing is removed.
-pub(super) fn temporary(dir: &Path) -> Result<NamedTempFile, CommitError> {
+/// A file in the making, gone when it is dropped.
+#[derive(Debug)]
+pub struct Unfinished {
+    dir: PathBuf,
+    file: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// It has a name only while it becomes what it is for.
+    Nameless(File),
+    /// It is locked until it is closed: locks go with the process, and [`clear`] removes what nobody has locked. Where the
+    /// file system has no locks, nobody gets one, and nothing is removed.
+    Named(NamedTempFile),
+}
+
+/// A file with the mode that other files of this user get, in a directory.
+pub(super) fn temporary(dir: &Path) -> Result<Unfinished, CommitError> {
+    let file = match nameless(dir) {
+        Some(file) => Form::Nameless(file),
+        None => Form::Named(named(dir, |path| {
+            OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)
+        })?),
+    };
+    Ok(Unfinished { dir: dir.to_owned(), file })
+}
+
+/// `None` where the file system has no such files, or /proc is not there, which gives them their name. What else is wrong
+/// shows with a name, too.
+fn nameless(dir: &Path) -> Option<File> {
+    let dir = names::open_dir_path(dir).ok()?;
+    let file = names::open_tmpfile(dir.as_fd(), MODE).ok()?;
+    fs::metadata(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    // Before it has a name: whoever clears must not take that for an abandoned one. It could not be given another.
+    if let Err(errno) = lock_exclusive(file.as_fd()) {
+        log::debug!("no locks here, so nobody clears either: {errno}");
+    }
+    Some(File::from(file))
+}
+
+/// A file under a name of its own, which `make` gives it, locked.
+fn named(dir: &Path, make: impl Fn(&Path) -> io::Result<File>) -> Result<NamedTempFile, CommitError> {
     let failed = |error| CommitError::File { op: "make a file in", path: dir.to_owned(), error };
     loop {
-        let file = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            // The umask is applied to it.
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(dir)
-            .map_err(failed)?;
+        let file = tempfile::Builder::new().prefix(UNFINISHED).make_in(dir, &make).map_err(failed)?;
         let swept = match lock_exclusive(file.as_file().as_fd()) {
             Ok(()) => file.as_file().metadata().map_err(failed)?.nlink() == 0,
             // Somebody clears, and found it before it was locked.
@@ -36,6 +74,63 @@ pub(super) fn temporary(dir: &Path) -> Result<NamedTempFile, CommitError> {
         if !swept {
             return Ok(file);
         }
+    }
+}
+
+impl Unfinished {
+    /// The directory it is in.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn as_file(&self) -> &File {
+        match &self.file {
+            Form::Nameless(file) => file,
+            Form::Named(file) => file.as_file(),
+        }
+    }
+
+    /// Opened once more, to be read from its beginning.
+    pub(super) fn reopen(&self) -> io::Result<File> {
+        match &self.file {
+            Form::Nameless(file) => Ok(names::reopen(file.as_fd(), libc::O_RDONLY)?.into()),
+            Form::Named(file) => file.reopen(),
+        }
+    }
+
+    /// Syncs it and gives it its name, under which there may be one.
+    pub(super) fn persist(self, path: &Path) -> Result<(), CommitError> {
+        let failed = |op| move |error| CommitError::File { op, path: path.to_owned(), error };
+        self.as_file().sync_all().map_err(failed("write"))?;
+        let file = match self.file {
+            Form::Named(file) => file,
+            // A rename replaces, a link does not.
+            Form::Nameless(file) => named(&self.dir, |path| {
+                link(&file, path)?;
+                file.try_clone()
+            })?,
+        };
+        file.persist(path).map(drop).map_err(|error| failed("rename to")(error.error))
+    }
+}
+
+/// Gives a nameless file a name.
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::EINVAL.into());
+    };
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let name = Name::new(name.as_bytes()).map_err(|_| io::Error::from(Errno::EINVAL))?;
+    Ok(names::link(At::Fd(file.as_fd()), names::open_dir_path(dir)?.as_fd(), name)?)
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.as_file().write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.as_file().flush()
     }
 }
 
@@ -82,11 +177,53 @@ mod tests {
 
     use super::*;
 
+    fn names_in(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_killed_writer_leaves_nothing_where_files_can_be_nameless() {
+        let dir = tempfile::tempdir().unwrap();
+        let can_be = names::open_tmpfile(names::open_dir_path(dir.path()).unwrap().as_fd(), 0o600).is_ok();
+        let mut file = temporary(dir.path()).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(names_in(dir.path()).len(), usize::from(!can_be));
+        drop(file);
+        assert_eq!(names_in(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_replaces_what_has_its_name_with_or_without_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("done");
+        let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
+        let with_name = Form::Named(named(dir.path(), create).unwrap());
+        let with_name = Unfinished { dir: dir.path().to_owned(), file: with_name };
+        fs::write(&path, "old").unwrap();
+        let expected = path.metadata().unwrap().permissions();
+        for mut file in [temporary(dir.path()).unwrap(), with_name] {
+            file.write_all(b"new").unwrap();
+            let mut read = String::new();
+            file.reopen().unwrap().read_to_string(&mut read).unwrap();
+            assert_eq!(read, "new");
+            file.persist(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+            assert_eq!(path.metadata().unwrap().permissions(), expected);
+            fs::write(&path, "old").unwrap();
+        }
+        assert_eq!(names_in(dir.path()), ["done"]);
+    }
+
     #[test]
     fn what_is_being_written_stays_and_what_a_killed_process_left_goes() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let ours = temporary(dir.path()).unwrap();
+        let ours = named(dir.path(), |path| File::create_new(path)).unwrap();
         // Another process writes one, is killed, and cannot clean up.
         let theirs = path(".lamina-unfinished-theirs");
         let mut child = Command::new("flock")
@@ -122,12 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_gets_its_name_is_not_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..500).for_each(|_| clear(dir.path())));
+            for _ in 0..200 {
+                temporary(dir.path()).unwrap().persist(&dir.path().join("done")).unwrap();
+            }
+        });
+        assert_eq!(names_in(dir.path()), ["done"]);
+    }
+
+    #[test]
     fn a_file_that_is_cleared_before_it_is_locked_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| (0..500).for_each(|_| clear(dir.path())));
             for _ in 0..200 {
-                let file = temporary(dir.path()).unwrap();
+                let file = named(dir.path(), |path| File::create_new(path)).unwrap();
                 assert!(file.path().exists());
             }
         });

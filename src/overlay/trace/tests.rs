@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::{Behaviour, StackSpec};
+use crate::layer::Found;
 use crate::sys::fs::At;
 use crate::sys::xattr::{self, SetMode};
 

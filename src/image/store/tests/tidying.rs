@@ -7,7 +7,7 @@ use std::slice::from_ref;
 
 use super::images::*;
 use crate::digest::Digest;
-use crate::image::store::{Garbage, Removed, Silent, Store, Verdict, Why};
+use crate::image::store::{Garbage, Removed, Silent, Store, Task, Verdict, Why};
 
 /// A store with a layer of an image that is kept and one of an image that is gone; both unpacked.
 fn two(place: &Place) -> (Store, Digest, Digest) {
@@ -116,6 +116,9 @@ fn a_check_reads_everything_again() {
     prepare(&store, &image).0.unwrap();
     let check = |layer: &Layer| store.check(&layer.diff_id, (1, 1), &Silent).unwrap();
     assert_eq!((check(&plain), check(&gzip)), (Verdict::Good, Verdict::Good));
+    let count = Count::default();
+    store.check(&plain.diff_id, (1, 1), &count).unwrap();
+    assert_eq!(count.get().tasks, [(1, Task::Check)], "what it is told as");
     let file =
         |part: &str, layer: &Layer| place.path("store").join(part.replace("HEX", &layer.diff_id.hex()));
     let flip = |path: &std::path::Path| {

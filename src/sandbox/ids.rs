@@ -106,6 +106,8 @@ pub enum FewIds {
         file: &'static str,
         /// The user, by name where there is one.
         user: String,
+        /// The first id from which on nobody has any, as far as both files say.
+        free: u32,
     },
     /// There are some, and not the one that is needed.
     TooFew {
@@ -124,7 +126,7 @@ impl fmt::Display for FewIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FewIds::NoProgram(program) => write!(f, "{program} is not installed"),
-            FewIds::NoRange { file, user } => write!(f, "{file} has no range for {user}"),
+            FewIds::NoRange { file, user, .. } => write!(f, "{file} has no range for {user}"),
             FewIds::TooFew { file, user } => write!(f, "the ranges for {user} in {file} are too small"),
             FewIds::Refused(said) => write!(f, "{said}"),
             FewIds::Outer => f.write_str("the user namespace around lamina has no more"),
@@ -142,9 +144,12 @@ impl FewIds {
             FewIds::TooFew { file, user } => format!(
                 "as root, give {user} ranges of 65536 ids in /etc/subuid and /etc/subgid; newuidmap maps what is there ({file})"
             ),
-            FewIds::NoRange { user, .. } => format!(
-                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user} (ranges nobody else has in /etc/subuid); newuidmap uses them"
-            ),
+            FewIds::NoRange { user, free, .. } => {
+                let range = format!("{free}-{}", free.saturating_add(ENOUGH - 1));
+                format!(
+                    "as root: usermod --add-subuids {range} --add-subgids {range} {user}; newuidmap takes them from /etc/subuid"
+                )
+            }
             FewIds::Outer => {
                 "leave that namespace, and have newuidmap and a range in /etc/subuid; or enter one with more ids (podman unshare)"
                     .to_owned()
@@ -187,17 +192,34 @@ fn helpers(facts: &IdFacts) -> Result<IdPlan, FewIds> {
         let ranges = ranges_of(text, facts.name.as_deref(), facts.uid);
         if ranges.is_empty() {
             let user = facts.name.clone().unwrap_or_else(|| facts.uid.to_string());
-            return Err(FewIds::NoRange { file, user });
+            return Err(FewIds::NoRange { file, user, free: first_free(&[&facts.subuid, &facts.subgid]) });
         }
         let mut inside = 1_u32;
         for (first, len) in ranges {
             // Whatever is beyond the last id has no number inside.
             let len = len.min(u32::MAX - inside);
+            if len == 0 {
+                break;
+            }
             map.push(IdRange { inside, outside: first, len });
             inside += len;
         }
     }
     Ok(IdPlan::Helpers { maps, newuidmap, newgidmap })
+}
+
+/// As many as distributions give to a user (login.defs(5), SUB_UID_COUNT), and images use.
+const ENOUGH: u32 = 65536;
+/// The first id that distributions give away (login.defs(5), SUB_UID_MIN).
+const FIRST: u32 = 100_000;
+
+/// The first id above all that the files give to anybody.
+fn first_free(files: &[&str]) -> u32 {
+    let end = |line: &str| {
+        let mut numbers = line.split(':').skip(1).map(|number| number.trim().parse::<u32>().ok());
+        numbers.next()??.checked_add(numbers.next()??)
+    };
+    files.iter().flat_map(|file| file.lines()).filter_map(end).max().unwrap_or(FIRST).max(FIRST)
 }
 
 /// The ranges that a file gives to a user: first id, and how many. Lines that are not understood give none.

@@ -46,6 +46,10 @@ fn without_helpers_or_ranges_there_is_one_id_and_a_reason() {
     assert_eq!(why(IdFacts { subgid: String::new(), ..facts() }), "/etc/subgid has no range for ann");
     let broken = "ann:1\nann:x:5\nann:4294967295:2\nann:5:0\n:\n".to_owned();
     assert_eq!(why(IdFacts { subuid: broken, ..facts() }), "/etc/subuid has no range for ann");
+    let taken = plan(&IdFacts { subuid: "bob:100000:65536\n".to_owned(), ..facts() });
+    let IdPlan::Single { why: few, .. } = taken else { panic!("{taken:?}") };
+    // Above what subgid gives away, too.
+    assert!(few.hint().contains("--add-subuids 265536-331071"), "{}", few.hint());
     let nameless = IdFacts { name: None, subuid: String::new(), ..facts() };
     assert_eq!(why(nameless), "/etc/subuid has no range for 1000");
 }

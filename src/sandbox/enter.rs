@@ -77,9 +77,13 @@ pub fn enter<E: From<SandboxError>>(
         waitpid(server, None).map_err(system("wait for a process"))?;
         return Err(error);
     }
-    let code = wait(server, &inbox).map_err(system("wait for the sandbox"))?;
+    let status = wait(server, &inbox).map_err(system("wait for the sandbox"))?;
     drop(foreground);
-    Ok(code)
+    match status {
+        // It gives the command's end as its own exit code.
+        WaitStatus::Signaled(_, signal, _) => Err(SandboxError::Server(signal)),
+        status => Ok(code_of(status).unwrap_or(125)),
+    }
 }
 
 fn io(what: &'static str, error: &io::Error) -> SandboxError {
@@ -91,12 +95,13 @@ fn errno_of(error: &io::Error) -> Errno {
 }
 
 /// The caller's side, once the sandbox is there.
-fn wait(server: Pid, inbox: &Inbox) -> Result<u8, Errno> {
+fn wait(server: Pid, inbox: &Inbox) -> Result<WaitStatus, Errno> {
     loop {
         match inbox.next(None)? {
             Event::Child => {
-                if let Some(code) = code_of(waitpid(server, Some(WaitPidFlag::WNOHANG))?) {
-                    return Ok(code);
+                let status = waitpid(server, Some(WaitPidFlag::WNOHANG))?;
+                if code_of(status).is_some() {
+                    return Ok(status);
                 }
             }
             // Until it is waited for, its number is its own.

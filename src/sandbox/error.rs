@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 
 use super::account::AccountError;
 use super::ids::FewIds;
@@ -43,6 +44,9 @@ pub enum SandboxError {
         /// Why.
         errno: Errno,
     },
+    /// The server was killed.
+    #[error("the process that serves the sandbox was ended by {0}, and all of the sandbox with it")]
+    Server(Signal),
     /// There is no such user or group.
     #[error("{0}")]
     Account(#[from] AccountError),
@@ -116,7 +120,7 @@ impl SandboxError {
             }
             SandboxError::NotExecutable { .. } => "it must be a file that the user may execute",
             SandboxError::Place { .. } => "lamina ls SOURCE shows what is there instead",
-            SandboxError::System { .. } => return None,
+            SandboxError::System { .. } | SandboxError::Server(_) => return None,
         };
         Some(text.to_owned())
     }

@@ -85,8 +85,8 @@ pub struct FoundBind {
 pub struct Wanted {
     /// Those of the caller.
     pub binds: Vec<FoundBind>,
-    /// A descriptor of the command that is a terminal.
-    pub terminal: Option<u8>,
+    /// The command's terminal, by its path on the machine.
+    pub terminal: Option<PathBuf>,
     /// Is group 5, which terminals belong to, mapped?
     pub tty_group: bool,
     /// A file that is shown as /etc/resolv.conf.
@@ -134,10 +134,10 @@ pub fn plan(wanted: &Wanted) -> Vec<Step> {
         step("/dev/stdout", What::Link("/proc/self/fd/1")),
         step("/dev/stderr", What::Link("/proc/self/fd/2")),
     ]);
-    if let Some(descriptor) = wanted.terminal {
+    if let Some(source) = &wanted.terminal {
         // The terminal is one of the machine's /dev/pts: without a name in the sandbox, ttyname(3) finds none.
-        let source = format!("/proc/self/fd/{descriptor}").into();
-        steps.push(step("/dev/console", bind(source, Access::ReadWrite, Kind::File, Absent::Refuse)));
+        let what = bind(source.clone(), Access::ReadWrite, Kind::File, Absent::Refuse);
+        steps.push(step("/dev/console", what));
     }
     let files = [("/etc/resolv.conf", &wanted.resolv_conf), ("/etc/hosts", &wanted.hosts)];
     for (target, source) in files {

@@ -2,10 +2,12 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
 use super::error::SandboxError;
@@ -17,7 +19,14 @@ use super::mounts::Kind;
 #[derive(Debug)]
 pub struct Scratch {
     dir: TempDir,
+    /// Locked as long as the directory is in use.
+    _lock: Flock<File>,
 }
+
+/// How the directories' names begin.
+const PREFIX: &str = "lamina-run-";
+/// The file in each whose lock says that it is in use.
+const LOCK: &str = "lock";
 
 /// Where temporary directories are made: $TMPDIR, else the place for large files.
 pub fn parent() -> PathBuf {
@@ -26,6 +35,28 @@ pub fn parent() -> PathBuf {
         true => "/var/tmp".into(),
         false => std::env::temp_dir(),
     })
+}
+
+/// Removes what is left of servers that were killed: directories of this user whose lock nobody holds. What cannot be removed
+/// is in nobody's way.
+fn remove_left(parent: &Path) {
+    let ours = nix::unistd::geteuid().as_raw();
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let named = entry.file_name().as_bytes().starts_with(PREFIX.as_bytes());
+        let is_ours = || entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == ours);
+        if !named || !is_ours() {
+            continue;
+        }
+        // Held until the directory is gone. Nobody but this user could have put anything else there.
+        let lock = File::open(path.join(LOCK)).ok();
+        let Some(Ok(_lock)) = lock.map(|lock| Flock::lock(lock, FlockArg::LockExclusiveNonblock)) else {
+            continue;
+        };
+        if let Err(error) = fs::remove_dir_all(&path) {
+            log::debug!("'{}' stays: {error}", path.display());
+        }
+    }
 }
 
 impl Scratch {
@@ -38,8 +69,15 @@ impl Scratch {
             path: parent.to_owned(),
             errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
         };
-        let dir = tempfile::Builder::new().prefix("lamina-run-").tempdir_in(parent).map_err(failed)?;
-        let scratch = Scratch { dir };
+        remove_left(parent);
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(failed)?;
+        // The file is locked before it has its name: a directory without one is in the making.
+        let making = dir.path().join("lock.new");
+        let lock = File::create(&making).map_err(failed)?;
+        let lock =
+            Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| failed(errno.into()))?;
+        fs::rename(&making, dir.path().join(LOCK)).map_err(failed)?;
+        let scratch = Scratch { dir, _lock: lock };
         for path in [scratch.root(), scratch.base(), scratch.upper(), scratch.work()] {
             DirBuilder::new().mode(0o755).create(path).map_err(failed)?;
         }
@@ -113,5 +151,54 @@ impl Scratch {
                 errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_server_has_left_is_removed_and_what_is_in_use_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let used = Scratch::make(parent.path()).unwrap();
+        let (left, making, other) = (
+            parent.path().join(format!("{PREFIX}left")),
+            parent.path().join(format!("{PREFIX}making")),
+            parent.path().join("other"),
+        );
+        for dir in [&left, &making, &other] {
+            fs::create_dir_all(dir.join("upper/x")).unwrap();
+        }
+        for dir in [&left, &other] {
+            fs::write(dir.join(LOCK), "").unwrap();
+        }
+        let next = Scratch::make(parent.path()).unwrap();
+        assert!(used.root().is_dir() && next.root().is_dir() && making.is_dir() && other.is_dir());
+        assert!(!left.exists());
+        drop((used, next));
+        let mut names: Vec<_> =
+            fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        assert_eq!(names, [making, other]);
+    }
+
+    #[test]
+    fn the_layer_below_has_what_the_plan_says() {
+        let parent = tempfile::tempdir().unwrap();
+        let scratch = Scratch::make(parent.path()).unwrap();
+        let entries = [
+            ("tmp", Kind::Directory),
+            ("etc/hosts", Kind::File),
+            ("etc", Kind::Directory),
+            ("a/b", Kind::Directory),
+        ];
+        scratch.fill_base(&entries.map(|(path, kind)| (path.into(), kind))).unwrap();
+        let base = scratch.base();
+        assert!(base.join("etc/hosts").is_file() && base.join("a/b").is_dir());
+        assert_eq!(fs::metadata(base.join("tmp")).unwrap().mode() & 0o7777, 0o1777);
+        // A file where a directory must be: the plan contradicts itself.
+        let error = scratch.fill_base(&[("etc/hosts/x".into(), Kind::File)]).unwrap_err();
+        assert!(error.to_string().contains("/etc/hosts/x"), "{error}");
     }
 }

@@ -1,16 +1,17 @@
 //! The caller's terminal.
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp, ttyname};
 
-/// The first of the standard streams that is a terminal.
-pub fn of_this_process() -> Option<u8> {
-    let streams =
-        [std::io::stdin().is_terminal(), std::io::stdout().is_terminal(), std::io::stderr().is_terminal()];
-    streams.iter().position(|is| *is).and_then(|at| u8::try_from(at).ok())
+/// The path of the terminal that one of the standard streams is, the first of them. `None` also where it has no path here, as
+/// the machine's in a container.
+pub fn of_this_process() -> Option<PathBuf> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find_map(|stream| ttyname(stream).ok())
 }
 
 /// The terminal whose foreground this process is in. Dropped, it is in the foreground again: a shell in a pid namespace cannot

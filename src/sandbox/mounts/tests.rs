@@ -23,7 +23,7 @@ fn at<'a>(steps: &'a [Step], target: &str) -> Vec<&'a What> {
 fn what_lies_below_comes_after_what_it_lies_on() {
     let steps = plan(&Wanted {
         binds: vec![found("/x", "/dev/x", Access::ReadWrite, Kind::File)],
-        terminal: Some(2),
+        terminal: Some("/dev/pts/2".into()),
         resolv_conf: Some("/r".into()),
         hosts: Some("/h".into()),
         ..wanted()
@@ -38,7 +38,7 @@ fn what_lies_below_comes_after_what_it_lies_on() {
         }
     }
     assert_eq!(steps.last().unwrap().target, Path::new("/dev/x"), "the caller's binds may cover everything");
-    let console = bind("/proc/self/fd/2".into(), Access::ReadWrite, Kind::File, Absent::Refuse);
+    let console = bind("/dev/pts/2".into(), Access::ReadWrite, Kind::File, Absent::Refuse);
     assert_eq!(at(&steps, "/dev/console"), [&console]);
     let resolv = bind("/r".into(), Access::ReadWrite, Kind::File, Absent::Refuse);
     assert_eq!(at(&steps, "/etc/resolv.conf"), [&resolv]);

@@ -12,8 +12,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{Gid, Pid, Uid, chdir, setgroups, sethostname, setresgid, setresuid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Gid, Pid, Uid, chdir, getpgid, setgroups, sethostname, setresgid, setresuid};
 
 use super::account::{self, Account};
 use super::command::{self, PATH};
@@ -22,7 +22,8 @@ use super::error::SandboxError;
 use super::ids::{self, FewIds, IdPlan};
 use super::mounts::Step;
 use super::place::{Tree, read_small};
-use super::signals::{Event, inherited};
+use super::signals::{Event, Inbox, inherited_and_continued};
+use super::terminal::Foreground;
 use super::{Plan, Workdir};
 use crate::config::IdRange;
 use crate::sys::daemon::{self, Side};
@@ -86,7 +87,7 @@ fn start<E: From<SandboxError>>(first: &First<'_>, say: &dyn Fn(Said<'_, E>)) ->
     set_pdeathsig(Signal::SIGKILL).map_err(system("end with the server"))?;
     // With a copy of the connection in here, a server that has died would seem to be alive.
     sandbox::close_all().map_err(system("close descriptors"))?;
-    let inbox = inherited(first.signals).map_err(system("watch signals"))?;
+    let inbox = inherited_and_continued(first.signals).map_err(system("watch signals"))?;
     unshare(CloneFlags::CLONE_NEWNS).map_err(system("make a mount namespace"))?;
     umask(Mode::from_bits_truncate(0o022));
     let tree = Tree::open(first.root).map_err(system("open the sandbox's root"))?;
@@ -115,11 +116,15 @@ fn start<E: From<SandboxError>>(first: &First<'_>, say: &dyn Fn(Said<'_, E>)) ->
 }
 
 /// Reaps everything, and hands signals on, until the command has ended. Then the kernel ends all that is left.
-fn reap(command: Pid, inbox: &super::signals::Inbox) -> Result<u8, Errno> {
+fn reap(command: Pid, inbox: &Inbox) -> Result<u8, Errno> {
+    let mut stopped: Option<Stopped> = None;
     loop {
         match inbox.next(None)? {
             Event::Child => loop {
-                match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
+                    Ok(WaitStatus::Stopped(pid, Signal::SIGSTOP)) if pid == command => {
+                        stopped = Some(Stopped::with(command)?);
+                    }
                     Ok(status) if status.pid() == Some(command) => {
                         if let Some(code) = code_of(status) {
                             return Ok(code);
@@ -131,10 +136,33 @@ fn reap(command: Pid, inbox: &super::signals::Inbox) -> Result<u8, Errno> {
                     Err(errno) => return Err(errno),
                 }
             },
+            Event::Sent(Signal::SIGCONT) | Event::FromTerminal(Signal::SIGCONT) => {
+                if let Some(Stopped { foreground }) = stopped.take() {
+                    drop(foreground);
+                    kill(command, Signal::SIGCONT)?;
+                }
+            }
             // It is not waited for yet, so that its number is its own.
             Event::Sent(signal) => kill(command, signal)?,
             Event::FromTerminal(_) | Event::Nothing => {}
         }
+    }
+}
+
+/// The command has stopped itself, as a shell does that is told to `suspend`. Ctrl-Z is another matter: it stops lamina, too.
+struct Stopped {
+    /// To be given back when it goes on.
+    foreground: Option<Foreground>,
+}
+
+impl Stopped {
+    /// Stops lamina with it, for the shell that has started lamina to notice. The kernel sees to it that nothing is stopped that
+    /// nobody could continue.
+    fn with(command: Pid) -> Result<Self, Errno> {
+        let foreground = getpgid(Some(command)).ok().and_then(Foreground::of);
+        // The first process is in the caller's group, and itself cannot be stopped.
+        kill(Pid::from_raw(0), Signal::SIGTSTP)?;
+        Ok(Stopped { foreground })
     }
 }
 

@@ -96,6 +96,17 @@ pub fn inherited(before: SigSet) -> Result<Inbox, Errno> {
     Ok(Inbox { descriptor: descriptor(&watched())?, before })
 }
 
+/// As [`inherited`], with SIGCONT: for who has stopped something, and must continue it.
+///
+/// # Errors
+/// Those of the calls.
+pub fn inherited_and_continued(before: SigSet) -> Result<Inbox, Errno> {
+    let mut set = watched();
+    set.add(Signal::SIGCONT);
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    Ok(Inbox { descriptor: descriptor(&set)?, before })
+}
+
 fn descriptor(set: &SigSet) -> Result<SignalFd, Errno> {
     SignalFd::with_flags(set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }

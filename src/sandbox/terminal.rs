@@ -14,7 +14,7 @@ pub fn of_this_process() -> Option<PathBuf> {
     [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find_map(|stream| ttyname(stream).ok())
 }
 
-/// The terminal whose foreground this process is in. Dropped, it is in the foreground again: a shell in a pid namespace cannot
+/// The terminal whose foreground a group is in, this process's as a rule. Dropped, it is in the foreground again: a shell in a pid namespace cannot
 /// give it back, for it has no number for our group.
 #[derive(Debug)]
 pub struct Foreground {
@@ -25,8 +25,12 @@ pub struct Foreground {
 impl Foreground {
     /// `None` where there is no terminal, or another group is in the foreground.
     pub fn note() -> Option<Self> {
+        Foreground::of(getpgrp())
+    }
+
+    /// That of another group of this session, if it is in the foreground.
+    pub fn of(group: Pid) -> Option<Self> {
         let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        let group = getpgrp();
         (tcgetpgrp(&terminal).ok()? == group).then_some(Foreground { terminal, group })
     }
 }

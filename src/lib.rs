@@ -13,6 +13,8 @@ pub mod control;
 #[cfg(feature = "image")]
 pub mod diff;
 pub mod digest;
+#[cfg(feature = "cli")]
+pub mod doctor;
 pub mod error;
 #[cfg(feature = "fuse")]
 pub mod fuse;

@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
-    mount, store, terminal, umount, unpack, waste,
+    Cli, Failure, args, browse, cat, commit, completions, diff, doctor, explain, extract, inspect, layers,
+    list, ls, mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -53,6 +53,7 @@ pub enum Page {
     Unpack,
     Commit,
     Store,
+    Doctor,
     Completions,
     Man,
 }
@@ -76,6 +77,7 @@ impl Page {
             Page::Unpack => "unpack",
             Page::Commit => "commit",
             Page::Store => "store",
+            Page::Doctor => "doctor",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -99,6 +101,7 @@ impl Page {
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
             Page::Store => store::EPILOGUE,
+            Page::Doctor => doctor::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }
@@ -108,7 +111,7 @@ impl Page {
         match self {
             Page::Run => &[super::run::EXIT_STATUS],
             // Their own, with their notes.
-            Page::Diff | Page::Waste => &[],
+            Page::Diff | Page::Waste | Page::Doctor => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

@@ -4,12 +4,16 @@
 
 #[path = "cli/compatible.rs"]
 mod compatible;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/live.rs"]
 mod live;
 #[path = "cli/preflight.rs"]
 mod preflight;
+#[path = "cli/refuse.rs"]
+mod refuse;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/usage.rs"]

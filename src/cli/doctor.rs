@@ -158,10 +158,6 @@ fn document(examined: &Examined, on: Option<Use>) -> Document<'_> {
 /// A line for each check; what does not fit is told in the lines below it.
 fn table(examined: &Examined, look: Look) -> String {
     let head = ["CHECK", "VERDICT", "FOUND"];
-    let name = |finding: &Finding| match &finding.path {
-        Some(path) => format!("{} {}", finding.check, terminal::shown(path)),
-        None => finding.check.to_owned(),
-    };
     let names: Vec<String> = examined.findings.iter().map(name).collect();
     let wide = |cells: &mut dyn Iterator<Item = &str>| cells.map(UnicodeWidthStr::width).max().unwrap_or(0);
     let first = wide(&mut names.iter().map(String::as_str).chain(head.into_iter().take(1)));
@@ -189,15 +185,11 @@ fn table(examined: &Examined, look: Look) -> String {
     text
 }
 
-/// What works, and for the rest why it does not and what to do; of several reasons the worst first.
+/// What works; and for each finding that keeps it from working, or from working well, what it means and what to do.
 fn summary(examined: &Examined, uses: &[Use], look: Look) -> String {
-    let mut text = String::new();
     let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(8).max(terminal::LEAST_CUT));
-    let mut line = |indent: &str, said: &str| {
-        text.push_str(
-            &filled(said, room).into_iter().map(|line| format!("{indent}{line}\n")).collect::<String>(),
-        );
-    };
+    let mut text = String::new();
+    let widest = uses.iter().map(|on| on.word().len()).max().unwrap_or(0);
     for on in uses {
         let level = examined.verdict(*on);
         let word = match level {
@@ -205,15 +197,48 @@ fn summary(examined: &Examined, uses: &[Use], look: Look) -> String {
             Level::Limited => "works here, with less",
             Level::Missing => "does not work here",
         };
-        line("", &format!("{}: {word}", painted_text(on.word(), level, look)));
-        for (finding, effect) in examined.reasons(*on) {
-            line("    ", &format!("{} ({})", effect.what, finding.check));
-            if let Some(remedy) = &finding.remedy {
-                line("        ", remedy);
-            }
+        let gap = " ".repeat(widest - on.word().len());
+        text.push_str(&format!("{}{gap}  {}\n", on.word(), painted_text(word, level, look)));
+    }
+    let mut block = |indent: &str, said: &str| {
+        let lines = filled(said, room).into_iter().map(|line| format!("{indent}{line}\n"));
+        text.extend(lines);
+    };
+    for finding in &examined.findings {
+        let means = meanings(finding, uses);
+        // Asked of everything, it is told what could be better, too, where that keeps nobody from anything.
+        if means.is_empty() && (uses.len() < Use::ALL.len() || finding.remedy.is_none()) {
+            continue;
+        }
+        block("", "");
+        block("", &name(finding));
+        for (on, what) in &means {
+            block("    ", &format!("{on}: {what}"));
+        }
+        if let Some(remedy) = &finding.remedy {
+            block("    ", &format!("to do: {remedy}"));
         }
     }
     text
+}
+
+/// What a finding means, each once, with the uses it is about.
+fn meanings<'a>(finding: &'a Finding, uses: &[Use]) -> Vec<(String, &'a str)> {
+    let mut means: Vec<(String, &str)> = Vec::new();
+    for effect in finding.effects.iter().filter(|effect| uses.contains(&effect.on)) {
+        match means.iter_mut().find(|(_, what)| *what == effect.what) {
+            Some((on, _)) => on.extend([", ", effect.on.word()]),
+            None => means.push((effect.on.word().to_owned(), &effect.what)),
+        }
+    }
+    means
+}
+
+fn name(finding: &Finding) -> String {
+    match &finding.path {
+        Some(path) => format!("{} {}", finding.check, terminal::shown(path)),
+        None => finding.check.to_owned(),
+    }
 }
 
 fn painted(level: Level, width: usize, look: Look) -> String {

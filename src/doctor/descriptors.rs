@@ -31,11 +31,11 @@ pub fn judge(facts: Facts) -> Finding {
     let Facts { soft, hard } = facts;
     let shown = |limit: u64| if limit == u64::MAX { "any number".to_owned() } else { limit.to_string() };
     let directories = (hard / 4).min(16 * 1024);
-    let found = format!(
-        "{} now, {} for a mount, which raises its limit: up to {directories} of them for directories, the rest for open files",
-        shown(soft),
-        shown(hard)
-    );
+    let limit = match soft == hard {
+        true => shown(hard),
+        false => format!("{} now, and a mount raises that to {}", shown(soft), shown(hard)),
+    };
+    let found = format!("{limit}: up to {directories} for directories, the rest for open files");
     let remedy = "raise the hard limit: ulimit -Hn, LimitNOFILE= of a unit, --ulimit nofile= of a container";
     match hard {
         0..LEAST => Finding::new("descriptors", Level::Missing, found).remedy(remedy).means(

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
 
 use super::{Finding, Level, Use};
 use crate::config::Namespace;
@@ -79,6 +80,10 @@ impl Facts {
     pub fn try_out(path: &Path) -> Self {
         let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         let place = nearest(path);
+        // Asked first, for the error of what makes the directory has no number.
+        if let Err(errno) = eaccess(place.as_path(), AccessFlags::W_OK | AccessFlags::X_OK) {
+            return Facts::Unusable(errno);
+        }
         let made = tempfile::Builder::new().prefix(".lamina-doctor-").tempdir_in(&place);
         let opened = made.and_then(|made| Ok((File::open(made.path())?, made)));
         let (dir, made) = match opened {

@@ -139,7 +139,7 @@ impl Adapter {
             Body::Open { mode } => Reply::Opened(overlay.open(node, mode)?.handle, self.cache()),
             Body::Create { name, perm, umask, mode, existing } => {
                 let (made, opened) = overlay.create(&header.caller(umask), at(name), perm, mode, existing)?;
-                Reply::Created(made, self.validity, opened.handle, KernelCache::Keep)
+                Reply::Created(made, self.validity, opened.handle, self.cache())
             }
             Body::Tmpfile { perm, umask, access } => {
                 let (made, opened) = overlay.tmpfile(&header.caller(umask), node, perm, access)?;

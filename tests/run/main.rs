@@ -30,6 +30,11 @@ fn again_as_an_ordinary_user() {
 }
 
 #[test]
+fn again_as_an_ordinary_user_with_ids() {
+    rerun::as_an_ordinary_user_in_its_own_group(&ALL_BUT_THESE);
+}
+
+#[test]
 fn again_in_a_user_namespace() {
     rerun::in_a_user_namespace(&ALL_BUT_THESE);
 }

@@ -116,11 +116,14 @@ pub fn has_many_ids() -> bool {
     let given = |file: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
         let uid = nix::unistd::geteuid();
-        let name = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
-        text.lines().any(|line| {
-            let user = line.split(':').next();
-            user == name.as_deref() || user == Some(&uid.to_string())
-        })
+        let user = nix::unistd::User::from_uid(uid).ok().flatten();
+        // newuidmap wants the user's own group, too.
+        let name = user.filter(|user| user.gid == nix::unistd::getegid()).map(|user| user.name);
+        name.is_some()
+            && text.lines().any(|line| {
+                let user = line.split(':').next();
+                user == name.as_deref() || user == Some(&uid.to_string())
+            })
     };
     match Who::current() {
         Who::Root => true,
@@ -129,7 +132,9 @@ pub fn has_many_ids() -> bool {
             let has =
                 Path::new("/usr/bin/newuidmap").exists() && given("/etc/subuid") && given("/etc/subgid");
             if !has {
-                say("an ordinary user is tried with one id only: no newuidmap, or no range in /etc/subuid");
+                say(
+                    "an ordinary user is tried with one id only: no newuidmap, or no range in /etc/subuid, or not its own group",
+                );
             }
             has
         }

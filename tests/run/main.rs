@@ -5,7 +5,7 @@
 mod support;
 
 #[path = "../support/images/mod.rs"]
-#[allow(dead_code, unused_imports)] // other tests use the rest
+#[allow(unused_imports)] // other tests use the rest
 mod images;
 
 #[path = "../images/place.rs"]

@@ -32,3 +32,5 @@ pub mod sys;
 pub mod tarball;
 #[cfg(feature = "image")]
 pub mod unpack;
+#[cfg(feature = "image")]
+pub mod waste;

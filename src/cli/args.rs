@@ -6,7 +6,7 @@ use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
     browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, run,
-    store, umount, unpack,
+    store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -123,6 +123,11 @@ pub enum Command {
     ///
     /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.
     Diff(diff::DiffArgs),
+    /// Show which bytes of an image nobody can see any more, and judge it by dive's rules
+    ///
+    /// They are in a layer, and a later one has overwritten or deleted them. What is shown is by which instructions that was done,
+    /// and at which paths. No data is read.
+    Waste(waste::WasteArgs),
     /// Look through a source on the terminal, layer by layer
     ///
     /// What each layer added, changed and deleted, where each name comes from and what it hides. No mount is made.

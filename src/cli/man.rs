@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
-    mount, store, terminal, umount, unpack,
+    mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -47,6 +47,7 @@ pub enum Page {
     Extract,
     Run,
     Diff,
+    Waste,
     Browse,
     Layers,
     Unpack,
@@ -69,6 +70,7 @@ impl Page {
             Page::Extract => "extract",
             Page::Run => "run",
             Page::Diff => "diff",
+            Page::Waste => "waste",
             Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
@@ -91,6 +93,7 @@ impl Page {
             Page::Extract => extract::EPILOGUE,
             Page::Run => super::run::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
+            Page::Waste => waste::EPILOGUE,
             Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
@@ -104,8 +107,8 @@ impl Page {
     fn exit_status(self) -> &'static [Note] {
         match self {
             Page::Run => &[super::run::EXIT_STATUS],
-            // Its own, with its notes.
-            Page::Diff => &[],
+            // Their own, with their notes.
+            Page::Diff | Page::Waste => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

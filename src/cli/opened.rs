@@ -40,6 +40,8 @@ pub struct LayerFacts {
     pub diff_id: Option<Digest>,
     /// The instruction that made it, cleaned of what builders add.
     pub instruction: Option<String>,
+    /// The same as the image has it.
+    pub created_by: Option<String>,
 }
 
 /// What a layer is in its stack.
@@ -209,7 +211,15 @@ impl Known {
 
 /// A directory. Its number is given once all layers are known.
 fn plain(path: &Path, role: Role) -> LayerFacts {
-    LayerFacts { number: 0, role, path: path.to_owned(), digest: None, diff_id: None, instruction: None }
+    LayerFacts {
+        number: 0,
+        role,
+        path: path.to_owned(),
+        digest: None,
+        diff_id: None,
+        instruction: None,
+        created_by: None,
+    }
 }
 
 /// Adds an image's layers, top first; `false` where there is no image.
@@ -239,6 +249,7 @@ fn of_image(image: &Image, index: usize, path: &Path) -> LayerFacts {
         digest: layer.and_then(|layer| layer.digest),
         diff_id: layer.map(|layer| layer.diff_id),
         instruction: step.and_then(|step| step.created_by.as_deref()).map(instruction::cleaned),
+        created_by: step.and_then(|step| step.created_by.clone()),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct OciMarks {
 pub struct Listed<'a> {
     /// The name.
     pub name: Name<'a>,
-    /// The type bits as the directory has them (`d_type`), 0 where it does not say.
+    /// The type bits as the directory has them (`d_type`), 0 where it does not say, and for a whiteout that is a `.wh.` name.
     pub kind: u8,
     /// It says that the name is deleted.
     pub whiteout: bool,
@@ -367,7 +367,9 @@ impl Layer {
                 libc::DT_REG if xwhiteouts => self.is_whiteout(At::Name(dir, name), xwhiteouts)?,
                 _ => false,
             };
-            each(Listed { name, kind: entry.kind, whiteout });
+            // fuse-overlayfs also marks an opaque directory by a device 0:0 of such a name: no entry in any directory.
+            let of_no_name = whiteout && self.rules.oci && !matches!(OciName::of(name), OciName::Plain(_));
+            each(Listed { name, kind: if of_no_name { 0 } else { entry.kind }, whiteout });
             Ok(())
         })
     }

@@ -4,10 +4,12 @@
 //! were not asked any more are looked at, too: what they have is what is hidden.
 
 mod component;
+mod dir;
 mod reason;
 mod said;
 mod walk;
 
+pub use self::dir::TracedDir;
 pub use self::said::{Part, Said};
 
 use self::component::{Component, components};
@@ -77,14 +79,6 @@ pub enum Reason {
     ParentNotADirectory(Depth),
 }
 
-/// What a path has led to.
-enum Is {
-    /// The answer to its last name.
-    Found(Box<Resolution>),
-    /// A directory that was gone through: the root, or one that `..` led back to. Its attributes come from this layer.
-    OnTheWay(Depth),
-}
-
 impl Overlay {
     /// Follows a path from the root, and says why it is what it is. A symlink at its end is followed only if a slash comes
     /// after it; a slash after anything else but a directory leads nowhere.
@@ -142,9 +136,10 @@ impl Overlay {
             let below = enter(here, path, &resolution, layers)?;
             way.push(below);
         }
-        let (path, is, layers) = match (end, way.pop()) {
-            (Some((path, resolution, layers)), _) => (path, Is::Found(Box::new(resolution)), layers),
-            (None, Some(here)) => (here.path, Is::OnTheWay(here.attributes), here.layers),
+        let (path, outcome, layers) = match (end, way.pop()) {
+            (Some((path, resolution, layers)), _) => (path, there(&resolution), layers),
+            // The root, or a directory that `..` led back to.
+            (None, Some(here)) => (here.path, Ok(directory(here.attributes)), here.layers),
             (None, None) => return Err(Error::new("explain", Kind::Stale)),
         };
         // A directory above it may be deleted or hidden: of what was never in it, that is not the reason.
@@ -154,12 +149,9 @@ impl Overlay {
         {
             (*reason, *cause) = (Reason::NeverExisted, path.clone());
         }
-        let (outcome, cause) = match (absent, is) {
+        let (outcome, cause) = match (absent, outcome) {
             (Some((reason, cause)), _) => (Outcome::Absent(reason), Some(cause)),
-            (None, Is::Found(resolution)) => (there(&resolution)?, None),
-            (None, Is::OnTheWay(depth)) => {
-                (Outcome::There { depth, kind: FileKind::Directory, data: None }, None)
-            }
+            (None, outcome) => (outcome?, None),
         };
         Ok(Trace { path, links, outcome, cause, layers })
     }
@@ -175,12 +167,13 @@ fn there(resolution: &Resolution) -> Result<Outcome> {
             };
             Ok(Outcome::There { depth: meta.depth, kind: kind(&meta.found.stat)?, data })
         }
-        Resolution::Dir(merged) => {
-            let depth = merged.attributes().map_or(Depth(0), |part| part.depth);
-            Ok(Outcome::There { depth, kind: FileKind::Directory, data: None })
-        }
+        Resolution::Dir(merged) => Ok(directory(merged.attributes().map_or(Depth(0), |part| part.depth))),
         Resolution::Absent(_) => Ok(Outcome::Absent(Reason::NeverExisted)),
     }
+}
+
+fn directory(depth: Depth) -> Outcome {
+    Outcome::There { depth, kind: FileKind::Directory, data: None }
 }
 
 fn kind(stat: &Stat) -> Result<FileKind> {

@@ -1,10 +1,12 @@
 //! What there is in the sandbox.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::json;
 
 use crate::images::Entry;
+use crate::place::outcome;
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -70,6 +72,23 @@ fn binds_show_what_is_outside_wherever_they_are_wanted() {
     assert_eq!(fs::read_to_string(sandbox.place.path("file")).unwrap(), "a file");
     let differences = sandbox.place.run("diff", &["image.tar", "--upper", "u"]);
     assert_eq!((differences.code, differences.out.as_str()), (0, ""), "mounting on it changes nothing");
+}
+
+/// Hides a part of /proc, as a container does, and runs what follows where that cannot be undone.
+const MASK: &str = "mount --bind /dev/null /proc/version && exec unshare -Urm \"$@\"";
+
+#[test]
+fn where_no_proc_may_be_mounted_the_outer_one_is_shown_and_said() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let script = "readlink /proc/self/exe; cat /proc/version; id -u";
+    let lamina = sandbox.place.command("run", &["image.tar", "--", "sh", "-c", script]);
+    let mut masked = Command::new("unshare");
+    masked.args(["-Urm", "sh", "-c", MASK, "sh"]).arg(lamina.get_program()).args(lamina.get_args());
+    masked.current_dir(sandbox.place.path("")).env("TMPDIR", sandbox.place.path("tmp"));
+    let outcome = outcome(&mut masked);
+    assert_eq!((outcome.code, outcome.out.as_str()), (0, "/bin/busybox\n0\n"), "{outcome:?}");
+    assert!(outcome.err.contains("lamina: warning: /proc of the sandbox cannot be mounted"), "{outcome:?}");
+    sandbox.nothing_is_left();
 }
 
 #[test]

@@ -106,9 +106,8 @@ impl Page {
 
     fn exit_status(self) -> &'static [Note] {
         match self {
-            Page::Run => &[super::run::EXIT_STATUS],
             // Their own, with their notes.
-            Page::Diff | Page::Waste => &[],
+            Page::Diff | Page::Waste | Page::Run => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

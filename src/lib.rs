@@ -5,6 +5,8 @@
 
 #[cfg(feature = "image")]
 pub mod changes;
+#[cfg(feature = "image")]
+pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;

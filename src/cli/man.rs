@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
-    mount, store, terminal, umount, unpack,
+    Cli, Failure, args, browse, cat, check, commit, completions, diff, explain, extract, inspect, layers,
+    list, ls, mount, store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -50,6 +50,7 @@ pub enum Page {
     Layers,
     Unpack,
     Commit,
+    Check,
     Store,
     Completions,
     Man,
@@ -71,6 +72,7 @@ impl Page {
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
+            Page::Check => "check",
             Page::Store => "store",
             Page::Completions => "completions",
             Page::Man => "man",
@@ -92,6 +94,7 @@ impl Page {
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
+            Page::Check => check::EPILOGUE,
             Page::Store => store::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
@@ -101,7 +104,7 @@ impl Page {
     fn exit_status(self) -> &'static [Note] {
         match self {
             // Its own, with its notes.
-            Page::Diff => &[],
+            Page::Diff | Page::Check => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

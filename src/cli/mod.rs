@@ -3,6 +3,7 @@
 mod args;
 mod browse;
 mod cat;
+mod check;
 mod commit;
 mod compat;
 mod completions;
@@ -30,6 +31,7 @@ mod store;
 mod terminal;
 mod umount;
 mod unpack;
+mod upkeep;
 mod workdir;
 
 use std::ffi::OsString;
@@ -88,6 +90,9 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
         Command::Diff(diff) => {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
+        }
+        Command::Check(check) => {
+            return cli.log.init().map_err(Failure::unanswered).and_then(|()| check::run(check));
         }
         Command::Browse(browse) => cli.log.init().and_then(|()| browse::run(browse)),
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),

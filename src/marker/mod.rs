@@ -12,6 +12,7 @@ mod opaque;
 mod origin;
 mod own;
 mod redirect;
+mod spelled;
 mod stat_override;
 mod visibility;
 
@@ -23,6 +24,7 @@ pub use opaque::OpaqueMark;
 pub use origin::{Origin, OriginFlags, OriginMark};
 pub use own::{InodeMark, literal_xattr};
 pub use redirect::{REDIRECT_MAX, Redirect};
+pub use spelled::Spelled;
 pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read, switches_on_a_root};
 pub use visibility::XattrRules;
 

@@ -17,6 +17,7 @@ pub mod identity;
 #[cfg(feature = "cli")]
 pub mod live;
 pub mod map;
+pub mod times;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

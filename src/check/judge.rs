@@ -1,7 +1,7 @@
 //! The verdicts: from what is true of an object to what is wrong with it. Pure.
 
 use super::facts::{Announced, Beneath, Beside, Content, Facts, IndexFacts, Kind, Marked, Merges, NameSays};
-use super::finding::{Code, Remedy, Verdict};
+use super::finding::{Code, Finding, Remedy, Verdict};
 use crate::config::Namespace;
 use crate::marker::{
     Corrupt, InodeMark, Marker, Metacopy, Nlink, NlinkBase, ORIGIN_UNKNOWN, OpaqueMark, OriginMark, Redirect,
@@ -155,20 +155,17 @@ fn redirect(facts: &Facts) -> Option<Verdict> {
 fn data(facts: &Facts) -> Option<Verdict> {
     facts.marker(Marker::Metacopy).filter(|_| matches!(facts.kind, Kind::Regular { .. }))?;
     let what = match facts.target.unwrap_or(facts.beneath) {
-        Beneath::Nothing => "has nothing at its place",
-        Beneath::Directory | Beneath::Other => "has no file at its place",
+        Beneath::Nothing => "have nothing at its place",
+        Beneath::Directory | Beneath::Other => "have no file at its place",
         Beneath::Regular | Beneath::Unknown => return None,
     };
-    Some(Verdict::told(
-        Code::DataMissing,
-        format!("its data are to be in a layer below, of which none {what}"),
-    ))
+    Some(Verdict::told(Code::DataMissing, format!("its data are to be in the layers below, which {what}")))
 }
 
 /// Whiteouts that hide nothing, or that listings do not know of.
 fn whiteout(facts: &Facts) -> Option<Verdict> {
     let parent = facts.parent?;
-    let by_mark = facts.kind == Kind::Regular { size: 0 } && facts.marker(Marker::Whiteout).is_some();
+    let by_mark = facts.is_xwhiteout();
     if !by_mark && facts.kind != Kind::Whiteout {
         return None;
     }
@@ -252,9 +249,25 @@ pub fn namespaces(trusted: u64, user: u64) -> Option<Verdict> {
     })
 }
 
+/// What one finding says about others: where something that the upper needs is not below, it may be that the wrong layers were
+/// named. Then it must not be taken from them that a whiteout hides nothing.
+pub fn together(findings: &mut [Finding]) {
+    let is_missed = |finding: &Finding| {
+        matches!(finding.verdict.code, Code::RedirectDangling | Code::DataMissing | Code::OriginGone)
+    };
+    if !findings.iter().any(is_missed) {
+        return;
+    }
+    for finding in findings.iter_mut().filter(|finding| finding.verdict.code == Code::WhiteoutNeedless) {
+        finding.verdict.remedy = None;
+    }
+}
+
 /// What is wrong with an entry of the index.
 pub fn index(facts: &IndexFacts) -> Vec<Verdict> {
     match OriginMark::from_index_name(facts.name.as_bytes()) {
+        // The kernel's overlay makes objects there, and leaves a whiteout to link.
+        None if facts.kind == Kind::Whiteout => return Vec::new(),
         None => {
             return vec![Verdict::told(
                 Code::IndexBadName,

@@ -4,9 +4,10 @@
 //! [`repair`] then does. No remedy takes anything away that a mount shows; where it is not clear what was meant, there is
 //! none. Layers below are only read.
 
-mod facts;
+pub(crate) mod facts;
 mod finding;
 mod judge;
+pub(crate) mod look;
 mod repair;
 mod walk;
 
@@ -84,6 +85,7 @@ pub struct Report {
 pub fn check(target: &Target, lowers: Option<&Overlay>) -> Result<Report> {
     let walked = Walk::new(&target.upper, lowers).run()?;
     let mut findings = walked.findings;
+    judge::together(&mut findings);
     findings.sort_by(|a, b| (&a.place, a.verdict.code).cmp(&(&b.place, b.verdict.code)));
     if let Some(work) = target.work() {
         findings.extend(work_directory(&target.upper, work)?);
@@ -121,7 +123,7 @@ fn work_directory(upper: &Layer, work: BorrowedFd<'_>) -> Result<Vec<Finding>> {
         let at = At::Name(index.as_fd(), name.as_name());
         let stat = fs::stat(at).op("look into the index").at(path.as_bytes())?;
         let recorded = upper.marker(at, Marker::Nlink).at(path.as_bytes())?;
-        let facts = IndexFacts { name, kind: walk::kind(&stat), nlink: stat.nlink, recorded };
+        let facts = IndexFacts { name, kind: look::kind(&stat), nlink: stat.nlink, recorded };
         for verdict in judge::index(&facts) {
             found(path.clone(), verdict);
         }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::Target;
 use super::facts::Kind;
 use super::finding::{Finding, Place, Remedy};
-use super::walk;
+use super::look;
 use crate::error::{Error, ErrorContext, Kind as ErrorKind, LayerRef, OpContext, Result};
 use crate::layer;
 use crate::path::{Name, RelPath};
@@ -75,7 +75,7 @@ fn on(at: At<'_>, named: Option<(&OwnedFd, Name<'_>)>, remedy: &Remedy) -> Resul
                 return Err(Error::new("remove whiteout", ErrorKind::Invalid("the root is none")));
             };
             // It is what it was, or it stays.
-            match walk::kind(&fs::stat(at).op("remove whiteout")?) {
+            match look::kind(&fs::stat(at).op("remove whiteout")?) {
                 Kind::Whiteout | Kind::Regular { size: 0 } => {}
                 Kind::Directory | Kind::Regular { .. } | Kind::Other => {
                     return Err(Error::new("remove whiteout", ErrorKind::Invalid("it is none any more")));

@@ -1,24 +1,17 @@
 //! The walk over an upper that collects facts, and has them judged.
 
-use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::errno::Errno;
-
-use super::facts::{Announced, Beneath, Beside, Content, Facts, Kind, Marked, Merges, NameSays, Parent};
+use super::facts::{Announced, Beneath, Content, Facts, Kind, Merges, NameSays, Parent};
 use super::finding::{Finding, Place, Verdict};
-use super::{Trouble, judge};
+use super::{Trouble, judge, look};
 use crate::config::Namespace;
-use crate::error::{Error, ErrorContext, Kind as ErrorKind, OpContext, Result};
+use crate::error::{Error, Kind as ErrorKind, OpContext, Result};
 use crate::layer::Layer;
-use crate::marker::{
-    Marker, MarkersRead, OCI_OPAQUE, OciName, OpaqueMark, OriginMark, Redirect, Spelled, literal_xattr,
-    oci_whiteout,
-};
+use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, OriginMark, Redirect, oci_whiteout};
 use crate::overlay::{FileKind, NodeId, Overlay};
-use crate::path::{Name, NameBuf, RelPath};
+use crate::path::{Name, RelPath};
 use crate::sys::fs::{self, At, Stat};
-use crate::sys::{dirents, xattr};
 
 /// Where a directory of the upper goes on in the layers below.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,25 +94,22 @@ impl<'a> Walk<'a> {
         let has = |namespace| facts.markers.iter().any(|marked| marked.what.namespace() == Some(namespace));
         self.marked.0 += u64::from(has(Namespace::Trusted));
         self.marked.1 += u64::from(has(Namespace::User));
-        let impure = namespaces_of(facts, Marker::Impure);
-        let xwhiteouts = match opaque(facts) {
-            Some(OpaqueMark::XWhiteouts) => Announced::Yes,
-            _ => Announced::No,
-        };
+        let impure = facts.namespaces_of(Marker::Impure);
+        let xwhiteouts = facts.announces_xwhiteouts();
         Open { path, below, impure, xwhiteouts }
     }
 
     /// Judges what is in a directory; hands out the directories in it.
     fn directory(&mut self, dir: &Open) -> Result<Vec<Open>> {
         let fd = self.upper.open_dir(&dir.path)?;
-        let names = names(fd.as_fd())?;
+        let names = look::names(fd.as_fd())?;
         let mut here = Here {
             fd: fd.as_fd(),
+            names: look::Names::new(fd.as_fd(), &names),
             below: dir.below.clone(),
-            names: names.iter().map(NameBuf::as_bytes).collect(),
             xwhiteouts: dir.xwhiteouts,
         };
-        if here.says(OCI_OPAQUE)? == Some(NameSays::Opaque) {
+        if here.names.says(OCI_OPAQUE)? == Some(NameSays::Opaque) {
             here.below = Below::Nowhere;
         }
         let mut content = Content { origins: Vec::new(), impure: dir.impure.clone() };
@@ -146,7 +136,7 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<Open>> {
         let at = At::Name(here.fd, name);
         let stat = fs::stat(at).op("stat")?;
-        let says = here.says(name.as_bytes())?.unwrap_or(NameSays::Ordinary);
+        let says = here.names.says(name.as_bytes())?.unwrap_or(NameSays::Ordinary);
         // A `.wh.` file is about the name that it hides.
         let about = match OciName::of(name) {
             OciName::Whiteout(hidden) if says != NameSays::Ordinary => hidden,
@@ -159,24 +149,24 @@ impl<'a> Walk<'a> {
         if is_about_below(&facts) {
             facts.beneath = self.look(&own)?;
         }
-        let target = redirect(&facts).map(|redirect| match (redirect, self.lowers) {
+        let target = facts.redirect().map(|redirect| match (redirect, self.lowers) {
             (Redirect::Absolute(path), Some(_)) => Below::At(path),
             (Redirect::Absolute(_), None) => Below::Unknown,
             (Redirect::Sibling(name), _) => here.below.join(name.as_name()),
         });
         facts.target = target.as_ref().map(|target| self.look(target)).transpose()?;
-        for namespace in namespaces_of(&facts, Marker::Origin) {
+        for namespace in facts.namespaces_of(Marker::Origin) {
             if !content.origins.contains(&namespace) {
                 content.origins.push(namespace);
             }
         }
         let is_hidden = || match oci_whiteout(name) {
-            Ok(whiteout) => Ok(matches!(here.says(whiteout.as_bytes())?, Some(NameSays::Whiteout(_)))),
+            Ok(whiteout) => Ok(matches!(here.names.says(whiteout.as_bytes())?, Some(NameSays::Whiteout(_)))),
             // No file of such a name hides it.
             Err(_) => Ok::<bool, Error>(false),
         };
         let goes_on = match facts.kind {
-            Kind::Directory if opaque(&facts) == Some(OpaqueMark::Opaque) || is_hidden()? => Below::Nowhere,
+            Kind::Directory if facts.opaque() == Some(OpaqueMark::Opaque) || is_hidden()? => Below::Nowhere,
             Kind::Directory => match (facts.target.unwrap_or(facts.beneath), target.unwrap_or(own)) {
                 (Beneath::Directory, place) => place,
                 (Beneath::Unknown, _) => Below::Unknown,
@@ -188,31 +178,9 @@ impl<'a> Walk<'a> {
         Ok((facts.kind == Kind::Directory).then_some(open))
     }
 
-    /// What is true of an object by itself.
+    /// What is true of an object by itself, and of what it was copied from.
     fn facts(&self, at: At<'_>, stat: &Stat) -> Result<Facts> {
-        let mut markers = Vec::new();
-        for name in xattr::list(at).op("list attributes")?.iter() {
-            let what = Spelled::of(name);
-            if what == Spelled::Other {
-                continue;
-            }
-            match xattr::get(at, name) {
-                Ok(value) => markers.push(Marked { what, value }),
-                // It went in the meantime, or this user may list it and not read it.
-                Err(Errno::ENODATA) => {}
-                Err(errno) => return Err(Error::new("read marker", errno)),
-            }
-        }
-        let mut facts = Facts {
-            kind: kind(stat),
-            name: NameSays::Ordinary,
-            markers,
-            nlink: stat.nlink,
-            parent: None,
-            beneath: Beneath::Unknown,
-            target: None,
-            origin: None,
-        };
+        let mut facts = look::facts(at, stat)?;
         if let (Some(lowers), Some(marked)) = (self.lowers, facts.marker(Marker::Origin))
             && let Ok(OriginMark::Known(origin)) = OriginMark::decode(&marked.value)
         {
@@ -234,8 +202,8 @@ impl<'a> Walk<'a> {
 /// A directory whose names are being judged.
 struct Here<'d> {
     fd: BorrowedFd<'d>,
+    names: look::Names<'d>,
     below: Below,
-    names: HashSet<&'d [u8]>,
     xwhiteouts: Announced,
 }
 
@@ -243,46 +211,6 @@ impl Here<'_> {
     fn parent(&self) -> Parent {
         let merges = if self.below == Below::Nowhere { Merges::No } else { Merges::Yes };
         Parent { merges, xwhiteouts: self.xwhiteouts }
-    }
-
-    /// What a name in it says; `None` where it has no such name. Only regular files that are not marked as ordinary names say
-    /// something; AUFS has directories, too.
-    fn says(&self, name: &[u8]) -> Result<Option<NameSays>> {
-        let Ok(name) = Name::new(name) else { return Ok(None) };
-        if !self.names.contains(name.as_bytes()) {
-            return Ok(None);
-        }
-        let meaning = OciName::of(name);
-        if matches!(meaning, OciName::Plain(_)) {
-            return Ok(Some(NameSays::Ordinary));
-        }
-        let at = At::Name(self.fd, name);
-        let stat = fs::stat(at).op("stat").at(name.as_bytes())?;
-        let marks = stat.is_regular() || (stat.is_dir() && meaning == OciName::AufsMeta);
-        let is_literal = |namespace: &Namespace| xattr::get(at, literal_xattr(*namespace).to_bytes()).is_ok();
-        if !marks || MarkersRead::Both.namespaces().iter().any(is_literal) {
-            return Ok(Some(NameSays::Ordinary));
-        }
-        Ok(Some(match meaning {
-            OciName::Plain(_) => NameSays::Ordinary,
-            OciName::Whiteout(hidden) => NameSays::Whiteout(self.beside(hidden)?),
-            OciName::Opaque => NameSays::Opaque,
-            OciName::AufsMeta | OciName::Invalid => NameSays::Nobodys,
-        }))
-    }
-
-    fn beside(&self, name: Name<'_>) -> Result<Beside> {
-        if !self.names.contains(name.as_bytes()) {
-            return Ok(Beside::Nothing);
-        }
-        let at = At::Name(self.fd, name);
-        let stat = fs::stat(at).op("stat").at(name.as_bytes())?;
-        Ok(match kind(&stat) {
-            Kind::Whiteout => Beside::Whiteout,
-            Kind::Directory => Beside::Directory,
-            Kind::Regular { size: 0 } if has_whiteout_mark(at)? => Beside::Whiteout,
-            Kind::Regular { .. } | Kind::Other => Beside::Other,
-        })
     }
 }
 
@@ -341,48 +269,4 @@ fn is_about_below(facts: &Facts) -> bool {
         }
         Kind::Other => false,
     }
-}
-
-fn redirect(facts: &Facts) -> Option<Redirect> {
-    Redirect::decode(&facts.marker(Marker::Redirect)?.value).ok()
-}
-
-fn opaque(facts: &Facts) -> Option<OpaqueMark> {
-    let fuse_overlayfs = || facts.markers.iter().find(|marked| marked.what == Spelled::FuseOverlayfsOpaque);
-    let marked = facts.marker(Marker::Opaque).or_else(fuse_overlayfs)?;
-    OpaqueMark::decode(Some(&marked.value)).ok().flatten()
-}
-
-fn namespaces_of(facts: &Facts, marker: Marker) -> Vec<Namespace> {
-    let markers = facts.markers.iter().filter_map(|marked| match marked.what {
-        Spelled::Marker(namespace, found) if found == marker => Some(namespace),
-        _ => None,
-    });
-    markers.collect()
-}
-
-pub(super) fn kind(stat: &Stat) -> Kind {
-    match stat.mode & libc::S_IFMT {
-        libc::S_IFDIR => Kind::Directory,
-        libc::S_IFREG => Kind::Regular { size: stat.size },
-        libc::S_IFCHR if (stat.rdev_major, stat.rdev_minor) == (0, 0) => Kind::Whiteout,
-        _ => Kind::Other,
-    }
-}
-
-fn has_whiteout_mark(at: At<'_>) -> Result<bool> {
-    let names = xattr::list(at).op("list attributes")?;
-    Ok(names.iter().any(|name| matches!(Spelled::of(name), Spelled::Marker(_, Marker::Whiteout))))
-}
-
-/// The names in a directory, sorted.
-fn names(dir: BorrowedFd<'_>) -> Result<Vec<NameBuf>> {
-    let dir = fs::reopen_dir(dir, libc::O_RDONLY).op("open directory")?;
-    let mut names = Vec::new();
-    dirents::for_each::<Error>(&dir, |entry| {
-        names.extend(NameBuf::new(entry.name));
-        Ok(())
-    })?;
-    names.sort_unstable();
-    Ok(names)
 }

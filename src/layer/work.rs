@@ -47,7 +47,7 @@ pub fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
 }
 
 /// Opens `work/`, made if it is not there, and empties it. A volatile mark stays, and is refused.
-pub(super) fn open(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub fn open(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let work_name = name(WORK)?;
     match fs::mkdir(root, work_name, 0o700) {
         Ok(()) | Err(Errno::EEXIST) => {}

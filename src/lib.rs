@@ -13,6 +13,8 @@ pub mod config;
 #[cfg(feature = "fuse")]
 pub mod control;
 #[cfg(feature = "image")]
+pub mod convert;
+#[cfg(feature = "image")]
 pub mod diff;
 pub mod digest;
 pub mod error;

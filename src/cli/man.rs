@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, browse, cat, check, commit, completions, diff, explain, extract, inspect, layers,
-    list, ls, mount, store, terminal, umount, unpack,
+    Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, explain, extract, inspect,
+    layers, list, ls, mount, store, terminal, umount, unpack,
 };
 
 /// What follows the options in the help and the man page.
@@ -51,6 +51,7 @@ pub enum Page {
     Unpack,
     Commit,
     Check,
+    Convert,
     Store,
     Completions,
     Man,
@@ -73,6 +74,7 @@ impl Page {
             Page::Unpack => "unpack",
             Page::Commit => "commit",
             Page::Check => "check",
+            Page::Convert => "convert",
             Page::Store => "store",
             Page::Completions => "completions",
             Page::Man => "man",
@@ -95,6 +97,7 @@ impl Page {
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
             Page::Check => check::EPILOGUE,
+            Page::Convert => convert::EPILOGUE,
             Page::Store => store::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,

@@ -7,6 +7,7 @@ mod check;
 mod commit;
 mod compat;
 mod completions;
+mod convert;
 mod diff;
 mod epilogue;
 mod explain;
@@ -98,6 +99,7 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),
+        Command::Convert(convert) => cli.log.init().and_then(|()| convert::run(convert)),
         Command::Store(store) => cli.log.init().and_then(|()| store::run(store)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),

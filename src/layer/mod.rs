@@ -15,5 +15,5 @@ pub use staged::Staged;
 pub use upper::{OpaqueForm, Upper, UpperOptions, WhiteoutForm};
 pub use work::{
     WorkFound, index_of_work, lock, look_into_work, open as open_work, path_in_incompat, path_in_index,
-    path_in_work, remove_left,
+    path_in_work, path_of_index, remove_left,
 };

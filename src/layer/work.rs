@@ -159,6 +159,11 @@ pub fn path_in_incompat(note: Name<'_>) -> Result<RelPath> {
     Ok(RelPath::root().join(name(WORK)?).join(name(INCOMPAT)?).join(note))
 }
 
+/// Where the index is, from the work directory's root.
+pub fn path_of_index() -> Result<RelPath> {
+    Ok(RelPath::root().join(name(INDEX)?))
+}
+
 /// Where an entry of the index is, from the work directory's root.
 pub fn path_in_index(entry: Name<'_>) -> Result<RelPath> {
     Ok(RelPath::root().join(name(INDEX)?).join(entry))

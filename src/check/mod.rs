@@ -130,6 +130,3 @@ fn work_directory(upper: &Layer, work: BorrowedFd<'_>) -> Result<Vec<Finding>> {
     }
     Ok(findings)
 }
-
-#[cfg(test)]
-mod tests;

@@ -136,7 +136,7 @@ fn summary(survey: &Survey, args: &ConvertArgs) -> String {
     };
     if args.to == FormArg::User && survey.redirects > 0 {
         text.push_str(&format!(
-            "{} of them go on elsewhere in the layers below: lamina follows that, the kernel's overlay with userxattr does not\n",
+            "{} go on elsewhere in the layers below: lamina follows that, the kernel's overlay with userxattr does not\n",
             survey.redirects
         ));
     }
@@ -156,7 +156,7 @@ fn blocked(survey: &Survey) -> Failure {
         matches!(blocked, convert::Blocked::Redirect | convert::Blocked::Metacopy)
     };
     Failure::trouble(message).hint(match survey.blocked.iter().any(|(_, why)| needs_content(why)) {
-        true => "as a layer of an image they can be written, with their content: lamina commit --upper UPPER",
+        true => "as a layer of an image they can be written, with their content: lamina commit UPPER oci:DIR --base IMAGE",
         false => "remove or rename these in the upper, or in a mount of it",
     })
 }

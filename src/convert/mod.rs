@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use plan::{Blocked, Form, In, Step, To, Whiteout};
 
 use self::act::Act;
-use self::walk::{Object, Sink, walk};
+use self::walk::{Object, Sink, Visit, walk};
 use crate::config::{Namespace, StatOverride};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::{self, Layer, LayerRules};
@@ -132,11 +132,12 @@ pub fn survey(target: &Target) -> Result<Survey> {
             object: &Object<'_>,
             steps: std::result::Result<Vec<Step>, Blocked>,
         ) -> Result<()> {
+            let Visit::First { goes_on_elsewhere, unfinished } = object.visit else { return Ok(()) };
             match steps {
-                Ok(steps) => self.0.objects += u64::from(!steps.is_empty()),
+                Ok(steps) => self.0.objects += u64::from(unfinished || !steps.is_empty()),
                 Err(blocked) => self.0.blocked.push((object.path.clone(), blocked)),
             }
-            self.0.redirects += u64::from(object.goes_on_elsewhere);
+            self.0.redirects += u64::from(goes_on_elsewhere);
             Ok(())
         }
     }

@@ -19,8 +19,22 @@ pub(super) struct Object<'o> {
     pub path: &'o RelPath,
     /// The directory it is in and its name there, or itself.
     pub at: At<'o>,
-    /// Has it content elsewhere in the layers below?
-    pub goes_on_elsewhere: bool,
+    /// Was it there before?
+    pub visit: Visit,
+}
+
+/// A directory is seen again with what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Visit {
+    /// For the first time.
+    First {
+        /// Has it content elsewhere in the layers below?
+        goes_on_elsewhere: bool,
+        /// Will something be done when it is seen again?
+        unfinished: bool,
+    },
+    /// Again.
+    Again,
 }
 
 /// Who takes plans.
@@ -67,7 +81,7 @@ impl Walk<'_> {
         let says = look::Names::new(fd.as_fd(), &names);
         let by_name = !path.is_root() && says.says(OCI_OPAQUE)? == Some(NameSays::Opaque);
         if by_name {
-            self.hand_on(path, at, &facts, Ok(plan::opaque_by_name(&facts, to)))?;
+            self.again(path, at, plan::opaque_by_name(&facts, to))?;
         }
         let is_opaque = by_name || (!path.is_root() && facts.opaque() == Some(OpaqueMark::Opaque));
         let parent = if is_opaque { In::Opaque } else { In::Merged };
@@ -88,7 +102,7 @@ impl Walk<'_> {
                 inner.push(path);
             }
         }
-        self.hand_on(path, at, &facts, Ok(plan::directory_done(&facts, to)))?;
+        self.again(path, at, plan::directory_done(&facts, to))?;
         inner.reverse();
         Ok(inner)
     }
@@ -110,6 +124,10 @@ impl Walk<'_> {
         self.hand_on(path, at, &facts, plan::index_entry(&facts, self.target.to))
     }
 
+    fn again(&mut self, path: &RelPath, at: At<'_>, steps: Vec<Step>) -> Result<()> {
+        self.sink.object(&Object { path, at, visit: Visit::Again }, Ok(steps)).at(path.as_bytes())
+    }
+
     fn hand_on(
         &mut self,
         path: &RelPath,
@@ -119,6 +137,9 @@ impl Walk<'_> {
     ) -> Result<()> {
         let goes_on_elsewhere = facts.marker(Marker::Metacopy).is_some()
             || facts.kind == Kind::Directory && facts.redirect().is_some();
-        self.sink.object(&Object { path, at, goes_on_elsewhere }, steps).at(path.as_bytes())
+        let unfinished =
+            facts.kind == Kind::Directory && !plan::directory_done(facts, self.target.to).is_empty();
+        let visit = Visit::First { goes_on_elsewhere, unfinished };
+        self.sink.object(&Object { path, at, visit }, steps).at(path.as_bytes())
     }
 }

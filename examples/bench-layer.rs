@@ -1,6 +1,8 @@
-//! An OCI layout with one plain layer of many entries: `bench-layer ENTRIES DIRECTORY`.
+//! An OCI layout with one plain layer of many entries: `bench-layer ENTRIES DIRECTORY [LAYERS]`.
 //!
 //! A directory for each 200 files; every fourth file has content; every tenth an extended attribute and a time with nanoseconds.
+//! With several layers they have so many entries together: the base half of them, and the others the same share each of the rest,
+//! of which every second one deletes a file of the base and the others overwrite one.
 //! Nothing is kept in memory.
 
 use std::fs::{self, File};
@@ -66,6 +68,20 @@ fn write_layer(entries: u64, to: impl Write) -> io::Result<()> {
     tar.finish()
 }
 
+/// A layer on top of `base` entries: file by file, from `first` on, it deletes one and overwrites the next.
+fn write_upper_layer(base: u64, first: u64, entries: u64, to: impl Write) -> io::Result<()> {
+    let mut tar = tar::Builder::new(to);
+    for n in (first..base).filter(|n| n % 200 != 0).take(usize::try_from(entries).unwrap_or(usize::MAX)) {
+        let directory = format!("srv/{:03}/directory-{}", n / 20_000, n - n % 200);
+        let (prefix, content) =
+            if n % 2 == 0 { (".wh.", String::new()) } else { ("", format!("another content of file {n}\n")) };
+        let mut header = header(tar::EntryType::Regular, 0o644, content.len() as u64);
+        let name = format!("{directory}/{prefix}a-file-with-the-number-{n}");
+        tar.append_data(&mut header, name, content.as_bytes())?;
+    }
+    tar.finish()
+}
+
 fn put(blobs: &Path, bytes: &[u8]) -> io::Result<serde_json::Value> {
     let hex = hex(&Sha256::digest(bytes));
     fs::write(blobs.join(&hex), bytes)?;
@@ -76,20 +92,39 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn write_layout(entries: u64, dir: &Path) -> io::Result<()> {
-    let blobs = dir.join("blobs/sha256");
-    fs::create_dir_all(&blobs)?;
-    let unnamed = dir.join("layer");
+fn put_layer(
+    blobs: &Path,
+    write: impl FnOnce(&mut Hashing<BufWriter<File>>) -> io::Result<()>,
+) -> io::Result<serde_json::Value> {
+    let unnamed = blobs.join("layer");
     let mut layer = Hashing {
         to: BufWriter::with_capacity(1 << 20, File::create(&unnamed)?),
         hash: Sha256::new(),
         len: 0,
     };
-    write_layer(entries, &mut layer)?;
+    write(&mut layer)?;
     layer.flush()?;
-    let layer_hex = hex(&layer.hash.finalize());
-    fs::rename(unnamed, blobs.join(&layer_hex))?;
-    let digest = format!("sha256:{layer_hex}");
+    let hex = hex(&layer.hash.finalize());
+    fs::rename(unnamed, blobs.join(&hex))?;
+    Ok(json!({
+        "mediaType": "application/vnd.oci.image.layer.v1.tar",
+        "digest": format!("sha256:{hex}"),
+        "size": layer.len
+    }))
+}
+
+fn write_layout(entries: u64, layers: u64, dir: &Path) -> io::Result<()> {
+    let blobs = dir.join("blobs/sha256");
+    fs::create_dir_all(&blobs)?;
+    let base = if layers > 1 { entries / 2 } else { entries };
+    let mut descriptors = vec![put_layer(&blobs, |to| write_layer(base, to))?];
+    for n in 1..layers {
+        let share = (entries - base) / (layers - 1);
+        // Each begins a little further, so that some files are in two of them.
+        let first = n * share / layers;
+        descriptors.push(put_layer(&blobs, |to| write_upper_layer(base, first, share, to))?);
+    }
+    let diff_ids: Vec<_> = descriptors.iter().map(|layer| layer["digest"].clone()).collect();
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -97,15 +132,14 @@ fn write_layout(entries: u64, dir: &Path) -> io::Result<()> {
     };
     let mut config = put(
         &blobs,
-        json!({"os": "linux", "architecture": architecture, "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest]}})
+        json!({"os": "linux", "architecture": architecture, "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}})
             .to_string()
             .as_bytes(),
     )?;
     config["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
-    let layer =
-        json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": layer.len});
     let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]});
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": descriptors});
     let mut manifest = put(&blobs, manifest.to_string().as_bytes())?;
     manifest["mediaType"] = media_type.into();
     fs::write(dir.join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}")?;
@@ -115,14 +149,18 @@ fn write_layout(entries: u64, dir: &Path) -> io::Result<()> {
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let parsed = match &arguments[..] {
-        [entries, dir] => entries.parse().ok().map(|entries| (entries, dir)),
+        [entries, dir] => entries.parse().ok().map(|entries| (entries, 1, dir)),
+        [entries, dir, layers] => {
+            let layers = layers.parse().ok().filter(|layers| *layers > 0);
+            entries.parse().ok().zip(layers).map(|(entries, layers)| (entries, layers, dir))
+        }
         _ => None,
     };
-    let Some((entries, dir)) = parsed else {
-        eprintln!("usage: bench-layer ENTRIES DIRECTORY");
+    let Some((entries, layers, dir)) = parsed else {
+        eprintln!("usage: bench-layer ENTRIES DIRECTORY [LAYERS]");
         return ExitCode::from(2);
     };
-    match write_layout(entries, Path::new(dir)) {
+    match write_layout(entries, layers, Path::new(dir)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench-layer: {dir}: {error}");

@@ -27,6 +27,8 @@ pub mod marker;
 pub mod overlay;
 pub mod path;
 pub mod resolve;
+#[cfg(feature = "cli")]
+pub mod sandbox;
 #[cfg(feature = "image")]
 pub mod source;
 pub mod stamp;
@@ -34,3 +36,5 @@ pub mod sys;
 pub mod tarball;
 #[cfg(feature = "image")]
 pub mod unpack;
+#[cfg(feature = "image")]
+pub mod waste;

@@ -18,6 +18,7 @@ mod mount {
     mod data;
     mod durability;
     mod formats;
+    mod fuse_overlayfs;
     mod hard_links;
     mod identities;
     mod inodes;
@@ -37,5 +38,7 @@ mod mount {
     mod rename;
     mod special;
     mod statfs;
+    mod unionfs_fuse;
+    mod upkeep;
     mod xattrs;
 }

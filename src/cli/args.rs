@@ -6,7 +6,7 @@ use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
     browse, cat, check, commit, completions, convert, diff, explain, extract, inspect, layers, list, ls, man,
-    mount, store, umount, unpack,
+    mount, run, store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -114,10 +114,20 @@ pub enum Command {
     /// Owners, modes, times, attributes, links, devices and holes are as the source has them, as far as this user may set them.
     /// No mount is made.
     Extract(extract::ExtractArgs),
+    /// Run a command in a source, without root, and throw away what it changes
+    ///
+    /// It has the source as its root, and processes, mounts and users of its own; the machine's network is its network. The
+    /// environment, directory, user and command of an image apply, as with podman.
+    Run(run::RunArgs),
     /// Show what is different in one source from another, or what was changed in a mount
     ///
     /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.
     Diff(diff::DiffArgs),
+    /// Show which bytes of an image nobody can see any more, and judge it by dive's rules
+    ///
+    /// They are in a layer, and a later one has overwritten or deleted them. What is shown is by which instructions that was done,
+    /// and at which paths. No data is read.
+    Waste(waste::WasteArgs),
     /// Look through a source on the terminal, layer by layer
     ///
     /// What each layer added, changed and deleted, where each name comes from and what it hides. No mount is made.

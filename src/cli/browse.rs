@@ -11,6 +11,7 @@ mod keys;
 mod layout;
 mod pager;
 mod screen;
+mod session;
 mod source;
 mod state;
 mod theme;
@@ -119,7 +120,13 @@ fn on_screen(
         for (shown, ask) in model.asks() {
             workers.ask(shown, ask);
         }
-        screen.terminal.draw(|frame| draw::draw(frame, model, theme)).map_err(failure)?;
+        // The news of another size may be still on its way.
+        let size = screen.terminal.size().map_err(failure)?;
+        if (size.width, size.height) != model.size {
+            model.take(Event::Resized(size.width, size.height));
+            continue;
+        }
+        screen.draw(|frame| draw::draw(frame, model, theme)).map_err(failure)?;
         let Ok(first) = events.recv() else { return Ok(End::Broken) };
         take_all(model, first, &events);
         if let Some(end) = model.end.take() {
@@ -127,7 +134,6 @@ fn on_screen(
         }
         if std::mem::take(&mut model.stops) {
             screen.stop().map_err(failure)?;
-            model.size = ratatui::crossterm::terminal::size().map_err(failure)?;
         }
     }
 }
@@ -142,3 +148,6 @@ fn take_all(model: &mut Model, first: Event, events: &mpsc::Receiver<Event>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

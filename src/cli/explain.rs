@@ -136,9 +136,10 @@ struct Detail {
 
 /// What a regular file has in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
+pub enum Content {
     /// There is no file, or nothing to tell it from.
     Untold,
+    /// Its digest.
     Is(Digest),
     /// The layer does not let it be read: to who is not root, files of others may be closed.
     Unreadable,
@@ -195,7 +196,8 @@ impl<'s> Explained<'s> {
     }
 }
 
-fn is_file(said: &Said<'_>) -> bool {
+/// Has the layer a regular file there, with its data?
+pub fn is_file(said: &Said<'_>) -> bool {
     matches!(&said.found, Found::Leaf(leaf) if leaf.stat.is_regular() && leaf.metacopy.is_none())
 }
 
@@ -203,7 +205,8 @@ fn size(said: &Said<'_>) -> u64 {
     said.stat().map_or(0, |stat| stat.size)
 }
 
-fn content(said: &Said<'_>) -> Content {
+/// What a file has in it: it is read.
+pub fn content(said: &Said<'_>) -> Content {
     let mut hasher = Sha256::new();
     match said.read(|piece| hasher.update(piece)) {
         Ok(()) => Content::Is(Digest::from_bytes(hasher.finalize().into())),

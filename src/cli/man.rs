@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, explain, extract, inspect,
-    layers, list, ls, mount, store, terminal, umount, unpack,
+    layers, list, ls, mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -45,7 +45,9 @@ pub enum Page {
     Ls,
     Cat,
     Extract,
+    Run,
     Diff,
+    Waste,
     Browse,
     Layers,
     Unpack,
@@ -68,7 +70,9 @@ impl Page {
             Page::Ls => "ls",
             Page::Cat => "cat",
             Page::Extract => "extract",
+            Page::Run => "run",
             Page::Diff => "diff",
+            Page::Waste => "waste",
             Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
@@ -91,7 +95,9 @@ impl Page {
             Page::Ls => ls::EPILOGUE,
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
+            Page::Run => super::run::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
+            Page::Waste => waste::EPILOGUE,
             Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
@@ -106,8 +112,9 @@ impl Page {
 
     fn exit_status(self) -> &'static [Note] {
         match self {
-            // Its own, with its notes.
-            Page::Diff | Page::Check => &[],
+            Page::Run => &[super::run::EXIT_STATUS],
+            // Their own, with their notes.
+            Page::Diff | Page::Waste | Page::Check => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

@@ -40,6 +40,8 @@ pub struct LayerFacts {
     pub diff_id: Option<Digest>,
     /// The instruction that made it, cleaned of what builders add.
     pub instruction: Option<String>,
+    /// The same as the image has it.
+    pub created_by: Option<String>,
 }
 
 /// What a layer is in its stack.
@@ -181,6 +183,24 @@ impl Known {
         Ok(self)
     }
 
+    /// With a directory that was the upper over it.
+    ///
+    /// # Errors
+    /// It has an upper already.
+    pub fn under(self, upper: &Path) -> Result<Known, Failure> {
+        if self.spec.upper.is_some() {
+            return Err(Failure::usage(format!("the mount '{}' has an upper of its own", self.name))
+                .hint("name what is below it instead"));
+        }
+        let number = self.layers.len() + 1;
+        let topmost = LayerFacts { number, ..plain(upper, Role::Upper) };
+        let layers = [topmost].into_iter().chain(self.layers).collect();
+        // Nothing is written, so that there is nothing for a work directory to do.
+        let upper = UpperSpec { upper: upper.to_owned(), work: PathBuf::new() };
+        let spec = StackSpec { upper: Some(upper), ..self.spec };
+        Ok(Known { layers, spec, ..self })
+    }
+
     /// Opens some of the layers.
     pub fn open(&self, selection: Selection) -> Result<Opened, Failure> {
         let (mut spec, mut facts) = (self.spec.clone(), self.layers.clone());
@@ -215,7 +235,15 @@ impl Known {
 
 /// A directory. Its number is given once all layers are known.
 fn plain(path: &Path, role: Role) -> LayerFacts {
-    LayerFacts { number: 0, role, path: path.to_owned(), digest: None, diff_id: None, instruction: None }
+    LayerFacts {
+        number: 0,
+        role,
+        path: path.to_owned(),
+        digest: None,
+        diff_id: None,
+        instruction: None,
+        created_by: None,
+    }
 }
 
 /// Adds an image's layers, top first; `false` where there is no image.
@@ -245,6 +273,7 @@ fn of_image(image: &Image, index: usize, path: &Path) -> LayerFacts {
         digest: layer.and_then(|layer| layer.digest),
         diff_id: layer.map(|layer| layer.diff_id),
         instruction: step.and_then(|step| step.created_by.as_deref()).map(instruction::cleaned),
+        created_by: step.and_then(|step| step.created_by.clone()),
     }
 }
 
@@ -294,6 +323,9 @@ fn add_mount(
     let has = |option: &str| info.options.iter().any(|there| there == option);
     if has("whiteouts=kernel") {
         behaviour.whiteouts = Whiteouts::Kernel;
+    }
+    if has("whiteouts=unionfs-fuse") {
+        behaviour.whiteouts = Whiteouts::UnionfsFuse;
     }
     behaviour.stat_override = match (has("xattr_permissions=1"), has("xattr_permissions=2")) {
         (true, _) => StatOverride::Privileged,

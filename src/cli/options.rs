@@ -353,7 +353,11 @@ impl Options {
             }
             "metacopy" => self.metacopy = Some(value.one_of(&[("on", Switch::On), ("off", Switch::Off)])?),
             "whiteouts" => {
-                let values = [("auto", Whiteouts::Auto), ("kernel", Whiteouts::Kernel)];
+                let values = [
+                    ("auto", Whiteouts::Auto),
+                    ("kernel", Whiteouts::Kernel),
+                    ("unionfs-fuse", Whiteouts::UnionfsFuse),
+                ];
                 self.whiteouts = Some(value.one_of(&values)?);
             }
             "fsync" => {
@@ -444,10 +448,11 @@ impl Value<'_> {
     }
 
     /// `ID:MAPPED:LEN[:...]`: ids from ID in the layers are shown as ids from MAPPED (tried with fuse-overlayfs 1.10:
-    /// `uidmapping=0:1000:1` shows a file of user 0 as one of user 1000).
+    /// `uidmapping=0:1000:1` shows a file of user 0 as one of user 1000). podman puts a colon before the first, too.
     fn id_ranges(&self) -> Result<Vec<IdRange>, OptionError> {
         let expected = "give ID:MAPPED:LEN, or several of them with colons between; each id below 4294967295";
         let text = std::str::from_utf8(self.bytes).map_err(|_| self.wrong(expected))?;
+        let text = text.strip_prefix(':').unwrap_or(text);
         let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
         let numbers = numbers.map_err(|_| self.wrong(expected))?;
         let (ranges, rest) = numbers.as_chunks::<3>();

@@ -59,6 +59,8 @@ impl Target {
             }
             Step::PutWhiteout(name) => {
                 let (dir, _) = beside()?;
+                // A mount shows the directory's times.
+                let _times = KeptTimes::of(dir).op("write a whiteout")?;
                 self.put_whiteout(dir, name)
             }
             Step::SetOpaqueBeside(marker, name) => {
@@ -69,6 +71,7 @@ impl Target {
             }
             Step::Remove => {
                 let (dir, name) = beside()?;
+                let _times = KeptTimes::of(dir).op("remove the old marker")?;
                 match fs::unlink(dir, name) {
                     Ok(()) | Err(Errno::ENOENT) => Ok(()),
                     Err(errno) => Err(Error::new("remove the old marker", errno)),

@@ -11,7 +11,6 @@ use crate::layer;
 use crate::marker::{Marker, OCI_OPAQUE, OpaqueMark};
 use crate::path::RelPath;
 use crate::sys::fs::{self, At};
-use crate::sys::times::KeptTimes;
 
 /// An object that a plan is for.
 pub(super) struct Object<'o> {
@@ -85,8 +84,6 @@ impl Walk<'_> {
         }
         let is_opaque = by_name || (!path.is_root() && facts.opaque() == Some(OpaqueMark::Opaque));
         let parent = if is_opaque { In::Opaque } else { In::Merged };
-        // A mount shows the directory's times.
-        let _times = KeptTimes::of(fd.as_fd()).op("stat")?;
         let mut inner = Vec::new();
         for name in &names {
             let (name, path) = (name.as_name(), path.join(name.as_name()));

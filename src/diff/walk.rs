@@ -229,9 +229,11 @@ impl<'a> Walk<'a, '_> {
 
     /// Tells a change, after the directories above it that are to be told.
     fn tell(&mut self, path: &RelPath, change: &Change) -> ControlFlow<()> {
-        for open in &mut self.open {
-            if let Some((before, after)) = open.untold.take() {
-                self.sink.change(&open.path, &Change::Parent { before, after })?;
+        if self.comparison.options.parents == Parents::Told {
+            for open in &mut self.open {
+                if let Some((before, after)) = open.untold.take() {
+                    self.sink.change(&open.path, &Change::Parent { before, after })?;
+                }
             }
         }
         self.sink.change(path, change)

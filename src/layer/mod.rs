@@ -4,6 +4,7 @@ mod copy;
 mod directory;
 mod found;
 mod staged;
+mod unionfs;
 mod upper;
 mod work;
 

@@ -14,6 +14,7 @@ mod own;
 mod redirect;
 mod spelled;
 mod stat_override;
+mod unionfs;
 mod visibility;
 
 pub use metacopy::{Metacopy, Verity};
@@ -26,6 +27,7 @@ pub use own::{InodeMark, literal_xattr};
 pub use redirect::{REDIRECT_MAX, Redirect};
 pub use spelled::Spelled;
 pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read, switches_on_a_root};
+pub use unionfs::{UnionfsName, is_unionfs_meta, unionfs_meta};
 pub use visibility::XattrRules;
 
 use crate::error::Kind;

@@ -51,7 +51,7 @@ pub(crate) use reading::{InLayer, Layers};
 #[cfg(feature = "image")]
 pub(crate) use stack::AnyLayer;
 pub use supplied::Supplied;
-pub use trace::{Link, Outcome, Part, Reason, Said, Trace};
+pub use trace::{Link, Outcome, Part, Reason, Said, Trace, TracedDir};
 pub use types::*;
 
 use crate::config::{Acl, Index, Xattrs};

@@ -1,5 +1,6 @@
 //! Layers to be looked into one by one, whichever form each has: for who counts what they change, or copies them.
 
+use super::Overlay;
 use super::address::Held;
 use super::object::{DirIn, Object};
 use super::stack::{AnyLayer, Stack};
@@ -43,6 +44,13 @@ impl Layers {
             true => Ok(self.0.layer(depth)),
             false => Err(Error::new("look up", Kind::Invalid("there is no such layer"))),
         }
+    }
+}
+
+impl Overlay {
+    /// The ordinary layers of the union one by one, the base first, each for itself.
+    pub(crate) fn each_layer(&self) -> impl Iterator<Item = AnyLayer<'_>> {
+        (0..self.stack.depths().ordinary).rev().map(|depth| self.stack.layer(Depth(depth)))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::Overlay;
 use super::stack::AnyLayer;
-use super::trace::{Outcome, Part, Trace};
+use super::trace::{Outcome, Trace};
 use super::types::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::resolve::Depth;
@@ -50,11 +50,9 @@ impl Overlay {
         };
         let depths: Vec<Depth> = match what {
             Supplied::By => vec![by],
-            Supplied::Shadowed => layers
-                .iter()
-                .filter(|said| said.part == Part::Hidden && said.stat().is_some())
-                .map(|said| said.depth)
-                .collect(),
+            Supplied::Shadowed => {
+                layers.iter().filter(|said| said.is_shadowed()).map(|said| said.depth).collect()
+            }
         };
         let told: Vec<String> = depths.into_iter().map(|depth| self.told(depth)).collect();
         Ok(told.join(",").into_bytes())

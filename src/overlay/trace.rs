@@ -4,10 +4,12 @@
 //! were not asked any more are looked at, too: what they have is what is hidden.
 
 mod component;
+mod dir;
 mod reason;
 mod said;
 mod walk;
 
+pub use self::dir::TracedDir;
 pub use self::said::{Part, Said};
 
 use self::component::{Component, components};

@@ -123,7 +123,8 @@ impl TarLayer {
         }
     }
 
-    fn found(&self, entry: EntryId) -> Result<Found> {
+    /// What an object of the layer is.
+    pub fn found(&self, entry: EntryId) -> Result<Found> {
         let (stat, what) = self.look_at(entry)?;
         Ok(match what {
             What::Directory { opaque, attributes } => Found::Dir(FoundDir {

@@ -230,7 +230,7 @@ fn a_mount_says_which_layer_supplies_an_object_and_which_it_hides() {
 }
 
 /// The image of docs/inspect.md, made of five instructions.
-fn five_instructions(place: &Place) {
+pub fn five_instructions(place: &Place) {
     let at = |second: i64| 1_700_000_000 + second * 60;
     let layers = [
         (

@@ -11,10 +11,12 @@ mod support;
 mod images;
 
 mod access;
+mod browse;
 mod builder;
 mod choice;
 mod commit;
 mod damaged;
+mod diff;
 mod explain;
 mod full;
 mod hostile;
@@ -31,3 +33,4 @@ mod tidy;
 mod tree;
 mod unpack;
 mod upper;
+mod waste;

@@ -71,6 +71,48 @@ fn opaque_directories() {
     }
 }
 
+/// A branch as AUFS leaves it: each whiteout is a link of one file, beside directories of its own.
+fn make_aufs_branch(branch: &std::path::Path) {
+    let at = |path: &str| branch.join(path);
+    fs::write(at(".wh..wh.aufs"), "").unwrap();
+    for own in [".wh..wh.plnk", ".wh..wh.orph", "again"] {
+        fs::create_dir(at(own)).unwrap();
+    }
+    fs::write(at(".wh..wh.plnk/17.23"), "linked").unwrap();
+    for whiteout in [".wh.gone", ".wh.dir", "again/.wh..wh..opq"] {
+        fs::hard_link(at(".wh..wh.aufs"), at(whiteout)).unwrap();
+    }
+    fs::write(at("again/new"), "new").unwrap();
+}
+
+#[test]
+fn a_branch_of_aufs_is_a_layer_and_an_upper() {
+    needs!(Lamina);
+    let lower = "layer 1\nfile gone \"1\"\nfile dir/inside \"1\"\nfile again/old \"1\"\nfile kept \"1\"\n";
+    let as_upper = Setup::text(lower).build();
+    make_aufs_branch(&as_upper.upper(""));
+    let as_layer = Setup::text(&format!("{lower}layer 2\ndir again\n")).build();
+    fs::remove_dir(as_layer.lower(2, "again")).unwrap();
+    make_aufs_branch(&as_layer.lower(2, ""));
+    for layers in [as_upper, as_layer] {
+        let m = layers.mounted();
+        assert_eq!(
+            (m.names("."), m.names("again")),
+            (vec!["again".into(), "kept".into()], vec!["new".to_owned()])
+        );
+        assert!(m.absent("gone") && m.absent("dir") && m.absent(".wh..wh.plnk") && m.absent(".wh..wh.aufs"));
+        fs::write(m.at("gone"), "again").unwrap();
+        fs::create_dir(m.at("dir")).unwrap();
+        fs::remove_dir_all(m.at("again")).unwrap();
+        let m = m.remount();
+        assert_eq!(
+            (m.names("."), m.names("dir")),
+            (vec!["dir".into(), "gone".into(), "kept".into()], Vec::<String>::new())
+        );
+        assert_eq!(m.text("gone"), "again");
+    }
+}
+
 #[test]
 fn redirects() {
     needs!(Redirects);

@@ -579,7 +579,7 @@ impl Drop for Mount {
 
 /// Unmounts as whoever runs the test can. A mount is busy for a moment while another test's child has not yet closed
 /// what it inherited, so that busy is waited out.
-fn unmount(point: &Path) -> Result<(), String> {
+pub fn unmount(point: &Path) -> Result<(), String> {
     let start = Instant::now();
     loop {
         let failure = match Who::current() {

@@ -44,6 +44,10 @@ pub enum Need {
     GnuTar,
     /// libarchive's bsdtar, as a program.
     Bsdtar,
+    /// tmux, as a program.
+    Tmux,
+    /// fuse-overlayfs, as a program.
+    FuseOverlayfs,
 }
 
 impl Need {
@@ -72,9 +76,18 @@ impl Need {
             Need::Bsdtar if !says("bsdtar", "bsdtar") => {
                 Some(Missing::Precondition("needs bsdtar (package libarchive-tools)"))
             }
+            Need::Tmux if !answers("tmux", "-V") => Some(Missing::Precondition("needs tmux (package tmux)")),
+            Need::FuseOverlayfs if !says("fuse-overlayfs", "fuse-overlayfs") => {
+                Some(Missing::Precondition("needs fuse-overlayfs"))
+            }
             _ => None,
         }
     }
+}
+
+/// Is there a program of this name that takes this option?
+fn answers(program: &str, option: &str) -> bool {
+    std::process::Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
 }
 
 /// Is there a program of this name that calls itself so?

@@ -67,7 +67,7 @@ pub enum Answer {
     /// To [`Ask::LookRoot`].
     RootLooked(Known),
     /// To [`Ask::Explain`].
-    Explained(RelPath, Contents, Result<String, String>),
+    Explained(RelPath, usize, Contents, Result<String, String>),
     /// To [`Ask::Locate`].
     Located(Result<Place, String>),
     /// To [`Ask::Read`].

@@ -9,6 +9,8 @@ pub struct Shown {
     pub layer: usize,
     /// What it is compared with.
     pub against: Against,
+    /// How many times it was read anew before.
+    pub round: u32,
 }
 
 /// What a stack is compared with.
@@ -105,11 +107,6 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// Is it a regular file, and how long?
-    pub fn file_size(&self) -> Option<u64> {
-        self.attr.filter(|attr| attr.kind == FileKind::Regular).map(|attr| attr.size)
-    }
-
     /// Is it of this kind?
     pub fn is(&self, kind: FileKind) -> bool {
         self.attr.is_some_and(|attr| attr.kind == kind)

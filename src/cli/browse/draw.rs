@@ -8,7 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Paragraph};
+use ratatui::widgets::{Block, Clear, Paragraph};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::ask::Searched;
@@ -168,7 +168,14 @@ fn status(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         return;
     }
     if let Some(message) = &model.message {
-        frame.render_widget(Paragraph::new(Span::styled(safe(message), theme.problem())), area);
+        // One that is long takes more lines.
+        let lines = wrapped(message, usize::from(area.width));
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(area.bottom());
+        let area = Rect { y: area.bottom() - height, height, ..area };
+        let lines: Vec<Line<'_>> =
+            lines.iter().map(|line| Line::from(Span::styled(safe(line), theme.problem()))).collect();
+        frame.render_widget(Clear, area);
+        frame.render_widget(Paragraph::new(lines), area);
         return;
     }
     let mut line = Vec::new();
@@ -191,6 +198,3 @@ fn search_title(model: &Model) -> Option<String> {
     };
     Some(format!("{}: {state}; Esc: all", model.filter.shown()))
 }
-
-#[cfg(test)]
-mod tests;

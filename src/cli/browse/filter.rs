@@ -31,29 +31,31 @@ impl Filter {
         *self == Filter::default()
     }
 
-    /// Does it let this through? The path is looked at first: it costs nothing.
-    pub fn takes(&self, path: &RelPath, known: impl FnOnce() -> Known) -> Option<Known> {
-        if !self.name.as_ref().is_none_or(|pattern| pattern.takes(path)) {
-            return None;
-        }
-        let known = known();
-        let Ok(detail) = &known else {
-            return (self.size.is_none() && self.which == Which::All).then_some(known);
-        };
-        let size_fits =
-            self.size.is_none_or(|range| detail.file_size().is_some_and(|size| range.takes(size)));
-        let change_fits = match self.which {
+    /// Does it let this path through? To be asked first: it costs nothing.
+    pub fn takes_path(&self, path: &RelPath) -> bool {
+        self.name.as_ref().is_none_or(|pattern| pattern.takes(path))
+    }
+
+    /// Does it let something of this size through? Only files have one.
+    pub fn takes_size(&self, size: Option<u64>) -> bool {
+        self.size.is_none_or(|range| size.is_some_and(|size| range.takes(size)))
+    }
+
+    /// Does it let through what has become of this? What cannot be looked up has not changed as far as one knows.
+    pub fn takes_change(&self, known: &Known) -> bool {
+        match self.which {
             Which::All => true,
-            Which::Changed => !matches!(detail.change, Change::Same | Change::Within),
-        };
-        (size_fits && change_fits).then_some(known)
+            Which::Changed => {
+                known.as_ref().is_ok_and(|detail| !matches!(detail.change, Change::Same | Change::Within))
+            }
+        }
     }
 
     /// On one line, for people.
     pub fn shown(&self) -> String {
         let mut parts = Vec::new();
         if let Some(name) = &self.name {
-            parts.push(format!("/{}", name.text));
+            parts.push(crate::cli::terminal::shown_bytes(name.text.as_bytes()));
         }
         if let Some(size) = &self.size {
             parts.push(size.shown());
@@ -61,7 +63,7 @@ impl Filter {
         if self.which == Which::Changed {
             parts.push("changes".to_owned());
         }
-        parts.join(" ")
+        parts.join(", ")
     }
 }
 

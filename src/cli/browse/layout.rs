@@ -37,11 +37,11 @@ pub fn areas((width, height): (u16, u16), explanation: Explanation) -> Option<Ar
     }
     let panes = height - 1;
     let below = match explanation {
-        Explanation::Small => (panes / 3).clamp(5, 14),
-        Explanation::Large => panes * 2 / 3,
+        Explanation::Small => (panes / 5 * 2).clamp(5, 16),
+        Explanation::Large => panes / 3 * 2,
     };
     let above = panes - below;
-    let left = (width * 3 / 10).clamp(22, 48);
+    let left = (width / 10 * 3).clamp(22, 48);
     let facts = (above / 3).clamp(0, 9);
     // Too little to be of use.
     let facts = if facts < 4 { 0 } else { facts };

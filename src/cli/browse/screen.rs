@@ -7,13 +7,14 @@ use std::sync::mpsc::Sender;
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, KeyEventKind};
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::{Position, Rect};
+use ratatui::{Frame, Terminal};
 
 use super::state::Event;
 use crate::cli::Failure;
@@ -48,6 +49,17 @@ impl Screen {
         Ok(screen)
     }
 
+    /// Draws a picture; nothing, where a panic in another thread has given the terminal back and is being told there.
+    ///
+    /// # Errors
+    /// Those of the terminal.
+    pub fn draw(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        match TAKEN.load(Ordering::SeqCst) {
+            true => self.terminal.draw(picture).map(drop),
+            false => Ok(()),
+        }
+    }
+
     /// Gives the terminal back, lets the shell stop this process, and takes it again when that goes on.
     ///
     /// # Errors
@@ -56,7 +68,10 @@ impl Screen {
         give_back();
         nix::sys::signal::raise(Signal::SIGTSTP)?;
         enter()?;
-        self.terminal.clear()
+        // What was on it is not there any more. Not `clear`, which asks the terminal where the cursor is: the answer would go to
+        // the thread that reads keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 }
 
@@ -74,8 +89,9 @@ fn enter() -> io::Result<()> {
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        // The terminal may be gone, and nobody left to be told.
-        let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+        // The terminal may be gone, and nobody left to be told. The screen is emptied before it is left: a terminal that was resized
+        // meanwhile may show some of it on the other one.
+        let _ = execute!(io::stdout(), Clear(ClearType::All), LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
     }
 }

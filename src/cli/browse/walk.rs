@@ -49,24 +49,33 @@ pub fn search(
             break;
         }
         let path = dir.path().join(name.as_name());
-        if let Some(known) = filter.takes(&path, || dir.look(name.as_name())) {
-            found += 1;
-            if found > MOST_FOUND {
-                out(batch);
-                return Searched::TooMany;
+        let child = dir.child(name.as_name());
+        if filter.takes_path(&path) {
+            let known = match &child {
+                Ok(child) => filter.takes_size(child.file_size()).then(|| dir.known(child)),
+                Err(_) => filter.takes_size(None).then(|| dir.look(name.as_name())),
+            };
+            if let Some(known) = known.filter(|known| filter.takes_change(known)) {
+                found += 1;
+                if found > MOST_FOUND {
+                    out(batch);
+                    return Searched::TooMany;
+                }
+                batch.push((path, known));
             }
-            batch.push((path, known));
         }
         if batch.len() >= BATCH || (!batch.is_empty() && since.elapsed() > PATIENCE) {
             out(std::mem::take(&mut batch));
             since = Instant::now();
         }
-        let below = dir.enter(name.as_name()).map(|below| {
-            // Where no new layer has anything, nothing has changed.
-            below.filter(|below| filter.which == Which::All || !below.is_untouched())
-        });
+        // Where no new layer has anything, nothing has changed.
+        let is_looked_into = |below: &Dir<'_>| filter.which == Which::All || !below.is_untouched();
+        let below = child.map(|child| child.into_dir().filter(is_looked_into));
         match below.and_then(|below| below.map(open).transpose()) {
-            Ok(Some(below)) => way.push(below),
+            Ok(Some(below)) => {
+                dir.let_go();
+                way.push(below);
+            }
             Ok(None) => {}
             Err(_) => failed += 1,
         }
@@ -93,10 +102,11 @@ pub fn measure(view: &View, path: &RelPath) -> Result<Total, String> {
         }
         left -= 1;
         // What cannot be looked up has no size.
-        bytes = bytes.saturating_add(dir.size(name.as_name(), &mut linked));
-        if let Ok(Some(below)) = dir.enter_now(name.as_name())
-            && let Ok(below) = open(below)
-        {
+        let Ok(child) = dir.child_now(name.as_name()) else { continue };
+        if child.linked().is_none_or(|ino| linked.insert(ino)) {
+            bytes = bytes.saturating_add(child.file_size().unwrap_or(0));
+        }
+        if let Some(Ok(below)) = child.into_dir().map(open) {
             way.push(below);
         }
     }

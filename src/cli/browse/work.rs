@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use super::ask::{Answer, Ask, Lane, Listing, Searched, Told};
+use super::ask::{Answer, Ask, Lane, Searched, Told};
 use super::detail::Shown;
-use super::source::{Sources, View};
+use super::session::{self, Session};
+use super::source::Sources;
 use super::state::Event;
 use super::walk;
 
@@ -83,45 +84,32 @@ impl Workers {
 
 fn serve(sources: &Sources, jobs: &Receiver<Job>, events: &Sender<Event>) {
     let _alarm = Alarm(events.clone());
-    for (shown, ask) in jobs {
-        let answer = answer(sources, shown, ask);
-        if events.send(Event::Told(Told { shown, answer })).is_err() {
-            return;
+    let tell = |shown, answer| events.send(Event::Told(Told { shown, answer })).is_ok();
+    let mut next = jobs.recv().ok();
+    while let Some((shown, ask)) = next {
+        let view = match sources.view(shown) {
+            Ok(view) => view,
+            Err(failure) => {
+                if !tell(shown, session::unanswered(ask, failure.message)) {
+                    return;
+                }
+                next = jobs.recv().ok();
+                continue;
+            }
+        };
+        // As long as the same stack is shown.
+        let mut session = Session::new(&view);
+        let mut job = Some(ask);
+        next = None;
+        while let Some(ask) = job.take() {
+            if !tell(shown, session.answer(ask)) {
+                return;
+            }
+            match jobs.recv() {
+                Ok((same, ask)) if same == shown => job = Some(ask),
+                other => next = other.ok(),
+            }
         }
-    }
-}
-
-/// The answer to one question that has one.
-pub fn answer(sources: &Sources, shown: Shown, ask: Ask) -> Answer {
-    let view = sources.view(shown).map_err(|failure| failure.message);
-    let view: Result<&View, String> = view.as_ref().map_err(Clone::clone);
-    match ask {
-        Ask::List(path) => {
-            let listing = view.map_or_else(Listing::Failed, |view| view.list(&path));
-            Answer::Listed(path, listing)
-        }
-        Ask::LookRoot => Answer::RootLooked(view.and_then(View::root)),
-        Ask::Look(path, names) => {
-            let looked = match view {
-                Ok(view) => view.look(&path, names),
-                Err(problem) => names.into_iter().map(|name| (name, Err(problem.clone()))).collect(),
-            };
-            Answer::Looked(path, looked)
-        }
-        Ask::Explain(path, width, contents) => {
-            let text = view.and_then(|view| view.explain(&path, width, contents));
-            Answer::Explained(path, contents, text)
-        }
-        Ask::Locate(path) => Answer::Located(view.and_then(|view| view.locate(&path))),
-        Ask::Read(path, start) => {
-            let piece = view.and_then(|view| view.read(&path, start));
-            Answer::Read(path, start, piece)
-        }
-        Ask::Measure(path) => {
-            let total = view.and_then(|view| walk::measure(view, &path));
-            Answer::Measured(path, total)
-        }
-        Ask::Search(filter) => Answer::Searched(filter, Searched::Whole(0)),
     }
 }
 

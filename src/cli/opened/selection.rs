@@ -72,6 +72,7 @@ mod tests {
             digest: None,
             diff_id: None,
             instruction: None,
+            created_by: None,
         };
         (1..=count).rev().map(layer).collect()
     }

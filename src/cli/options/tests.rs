@@ -93,6 +93,8 @@ fn options_that_mean_something() {
     }
     assert_eq!(parse("uidmapping=0:1000:1").unwrap().uid_map, [range(1000, 0, 1)]);
     assert_eq!(parse("gidmapping=0:100:1:1:200:9").unwrap().gid_map, [range(100, 0, 1), range(200, 1, 9)]);
+    // As podman writes it, with --userns=keep-id.
+    assert_eq!(parse("uidmapping=:0:1:9:9:0:1").unwrap().uid_map, [range(1, 0, 9), range(0, 9, 1)]);
 }
 
 #[test]
@@ -202,9 +204,16 @@ fn values_that_make_no_sense_are_errors() {
     ] {
         assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
     }
-    for text in
-        ["uidmapping=0:1", "uidmapping=", "uidmapping=0:0:0", "uidmapping=4294967295:0:1", "gidmapping=a:b:c"]
-    {
+    for text in [
+        "uidmapping=0:1",
+        "uidmapping=",
+        "uidmapping=0:0:0",
+        "uidmapping=:",
+        "uidmapping=::0:1:2",
+        "uidmapping=0:1:2:",
+        "uidmapping=4294967295:0:1",
+        "gidmapping=a:b:c",
+    ] {
         assert!(parse(text).unwrap_err().to_string().contains("ID:MAPPED:LEN"), "{text}");
     }
 }

@@ -147,6 +147,26 @@ fn every_form_of_opaque_is_read() {
 }
 
 #[test]
+fn a_device_that_marks_an_opaque_directory_is_no_entry() {
+    let tree = Tree::new();
+    tree.file(".wh..wh..opq", "").whiteout(".wh..opq").whiteout("gone").file("f", "");
+    let kinds = |oci: bool| {
+        let layer = tree.layer(oci);
+        let mut kinds = Vec::new();
+        layer.list(layer.root(), false, |entry| kinds.push((entry.name.to_string(), entry.kind))).unwrap();
+        kinds.sort();
+        kinds
+    };
+    let (device, file) = (libc::DT_CHR, libc::DT_REG);
+    let entry = |name: &str, kind| (name.to_owned(), kind);
+    // A whiteout without a type is that of a `.wh.` name, which no listing shows.
+    assert_eq!(kinds(true), [entry(".wh..opq", 0), entry("f", file), entry("gone", device)]);
+    let literal =
+        [entry(".wh..opq", device), entry(".wh..wh..opq", file), entry("f", file), entry("gone", device)];
+    assert_eq!(kinds(false), literal);
+}
+
+#[test]
 fn redirects_and_metadata_only_copies_are_read() {
     let tree = Tree::new();
     tree.dir("d").mark("d", "user.overlay.redirect", b"/a/b").file("m", "").mark(
@@ -188,6 +208,22 @@ fn recorded_owners_are_applied_where_the_root_says_that_there_are_some() {
     assert_eq!(stat(&tree).2 & libc::S_IFMT, libc::S_IFREG);
     tree.mark(".", "user.containers.override_stat", b"0:0:0755");
     assert_eq!(stat(&tree), (7, 8, libc::S_IFCHR | 0o4711, 1, 3));
+}
+
+#[test]
+fn of_two_records_the_newer_kind_counts() {
+    // fuse-overlayfs 1.10 writes the one, and copies the other from the layer below. 1.14 and newer believe the other.
+    let tree = Tree::new();
+    tree.mark(".", "user.containers.override_stat", b"0:0:0755").file("f", "");
+    tree.mark("f", "user.fuseoverlayfs.override_stat", b"33:44:100640");
+    let owner = || {
+        let layer = tree.layer(true);
+        let stat = layer.stat(At::Name(layer.root(), name("f"))).unwrap();
+        (stat.uid, stat.gid, stat.mode & 0o7777)
+    };
+    assert_eq!(owner(), (33, 44, 0o640));
+    tree.mark("f", "user.containers.override_stat", b"5:6:0600");
+    assert_eq!(owner(), (5, 6, 0o600));
 }
 
 #[test]

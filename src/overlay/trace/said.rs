@@ -55,6 +55,11 @@ impl Said<'_> {
         }
     }
 
+    /// Is there something that is hidden by what is above it?
+    pub fn is_shadowed(&self) -> bool {
+        self.part == Part::Hidden && self.stat().is_some()
+    }
+
     /// The extended attributes that users see, sorted by name.
     ///
     /// # Errors

@@ -32,11 +32,19 @@ fn refused(tar: &[u8]) -> ScanError {
 /// A tree as lines: `TYPE MODE UID:GID PATH`, with what else there is to say behind it. Whiteouts are `deleted PATH`.
 fn dump(index: &Index) -> Vec<String> {
     let mut lines = Vec::new();
-    dump_entry(index, EntryId::ROOT, "", &mut lines);
+    // A list and no recursion: a tree may be deeper than the stack of a test's thread.
+    let mut waiting = vec![(String::new(), Child::Entry(EntryId::ROOT))];
+    while let Some((path, child)) = waiting.pop() {
+        match child {
+            Child::Entry(id) => waiting.extend(dump_entry(index, id, &path, &mut lines)),
+            Child::Whiteout => lines.push(format!("deleted /{path}")),
+        }
+    }
     lines
 }
 
-fn dump_entry(index: &Index, id: EntryId, path: &str, lines: &mut Vec<String>) {
+/// Adds an entry's line; what is in it, the last first.
+fn dump_entry(index: &Index, id: EntryId, path: &str, lines: &mut Vec<String>) -> Vec<(String, Child)> {
     let entry = index.attributes(id).unwrap();
     let mut line = match entry.what {
         What::File => "file",
@@ -71,16 +79,19 @@ fn dump_entry(index: &Index, id: EntryId, path: &str, lines: &mut Vec<String>) {
         line += &format!(" {}={}", name.escape_ascii(), value.escape_ascii());
     }
     lines.push(line);
-    if is_dir {
-        for child in index.children(id).unwrap() {
-            let (name, child) = child.unwrap();
-            let path = if path.is_empty() { name.to_string() } else { format!("{path}/{name}") };
-            match child {
-                Child::Entry(id) => dump_entry(index, id, &path, lines),
-                Child::Whiteout => lines.push(format!("deleted /{path}")),
-            }
-        }
+    if !is_dir {
+        return Vec::new();
     }
+    let mut children: Vec<(String, Child)> = index
+        .children(id)
+        .unwrap()
+        .map(|child| {
+            let (name, child) = child.unwrap();
+            (if path.is_empty() { name.to_string() } else { format!("{path}/{name}") }, child)
+        })
+        .collect();
+    children.reverse();
+    children
 }
 
 /// Asserts what a tar becomes, below its (implied) root.

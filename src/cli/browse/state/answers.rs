@@ -20,10 +20,8 @@ impl Model {
             Answer::Listed(path, listing) => self.tree.listed(&path, listing),
             Answer::Looked(path, looked) => self.tree.looked(&path, looked),
             Answer::RootLooked(known) => self.tree.root_looked(known),
-            Answer::Explained(path, contents, text) => {
-                // The width may be another one by now: then it is asked for again.
-                let Some(subject) = self.subject() else { return };
-                let told = Subject { path, contents, ..subject };
+            Answer::Explained(path, width, contents, text) => {
+                let told = Subject { path, shown, width, contents };
                 if self.explanation.of.as_ref().is_none_or(|of| of.path != told.path) {
                     self.explanation.top = 0;
                 }

@@ -11,6 +11,7 @@ use super::super::pager::Pager;
 use super::prompt::Typed;
 use super::{Columns, Cover, End, Model, Pane, Prompt, PromptKind};
 use crate::overlay::FileKind;
+use crate::path::RelPath;
 
 impl Model {
     pub(super) fn key(&mut self, key: KeyEvent) {
@@ -145,9 +146,9 @@ impl Model {
                 }
             }
             Command::FilterName => self.cover = Cover::Prompt(Prompt::new(PromptKind::Name, String::new())),
-            Command::FilterSize => {
-                self.cover = Cover::Prompt(Prompt::new(PromptKind::Size, ">".to_owned()));
-            }
+            Command::FilterSize => self.ask_for_size(""),
+            Command::FilterLarger => self.ask_for_size(">"),
+            Command::FilterSmaller => self.ask_for_size("<"),
             Command::FilterChanges => {
                 self.filter.which = match self.filter.which {
                     Which::All => Which::Changed,
@@ -156,6 +157,7 @@ impl Model {
                 self.search_again();
             }
             Command::Jump => self.cover = Cover::Prompt(Prompt::new(PromptKind::Jump, String::new())),
+            Command::Refresh => self.show(Shown { round: self.shown.round.wrapping_add(1), ..self.shown }),
             Command::ReadContents => self.reads = Some(self.selected().0),
             Command::View => self.view(),
             Command::Up
@@ -184,6 +186,10 @@ impl Model {
         } else {
             self.end = Some(End::Quit);
         }
+    }
+
+    fn ask_for_size(&mut self, sign: &str) {
+        self.cover = Cover::Prompt(Prompt::new(PromptKind::Size, sign.to_owned()));
     }
 
     /// How far to go, and where that ends.
@@ -288,17 +294,19 @@ impl Model {
                     false => [b"/", parent.as_bytes(), b"/", &target].concat(),
                 });
             }
-            Command::Open | Command::Toggle | Command::Right if detail.is_dir => {
-                if !self.tree.open(&path) {
-                    self.message = Some("it is in too many directories to be opened".to_owned());
-                }
-            }
+            Command::Open | Command::Toggle | Command::Right if detail.is_dir => self.open_dir(&path),
             _ => {}
         }
     }
 
+    fn open_dir(&mut self, path: &RelPath) {
+        if !self.tree.open(path) {
+            self.message = Some("it is in too many directories to be opened".to_owned());
+        }
+    }
+
     /// Goes to the directory that a path is in.
-    fn leave(&mut self, path: &crate::path::RelPath) {
+    fn leave(&mut self, path: &RelPath) {
         self.cursor = path.split_last().map(|(parent, _)| parent).unwrap_or_default();
     }
 

@@ -73,7 +73,7 @@ impl Prompt {
             KeyCode::Char('m' | 'j') if ctrl => return Typed::Entered,
             KeyCode::Char('u') if ctrl => self.text.clear(),
             KeyCode::Char('w') if ctrl => {
-                let kept = self.text.trim_end_matches(|c: char| c == ' ' || c == '/');
+                let kept = self.text.trim_end_matches([' ', '/']);
                 let kept = kept.rfind([' ', '/']).map_or(0, |at| at + 1);
                 self.text.truncate(kept);
             }

@@ -63,7 +63,7 @@ pub enum NameSays {
     Whiteout(Beside),
     /// Its directory is opaque.
     Opaque,
-    /// It is one of AUFS's own, or `.wh.` and no name.
+    /// It is one of AUFS's or fuse-overlayfs's own, or `.wh.` and no name.
     Nobodys,
 }
 

@@ -166,7 +166,7 @@ fn data(facts: &Facts) -> Option<Verdict> {
 fn whiteout(facts: &Facts) -> Option<Verdict> {
     let parent = facts.parent?;
     let by_mark = facts.is_xwhiteout();
-    if !by_mark && facts.kind != Kind::Whiteout {
+    if facts.name != NameSays::Ordinary || !by_mark && facts.kind != Kind::Whiteout {
         return None;
     }
     let needless = |why: &str| {
@@ -219,9 +219,10 @@ fn name(facts: &Facts) -> Option<Verdict> {
             Some(Verdict::told(Code::OciName, "a whiteout by its name"))
         }
         (NameSays::Opaque, ..) => Some(Verdict::told(Code::OciName, "it makes its directory opaque")),
-        (NameSays::Nobodys, ..) => {
-            Some(Verdict::told(Code::OciName, "a name that no mount of lamina shows, and that hides nothing"))
-        }
+        (NameSays::Nobodys, ..) => Some(Verdict::told(
+            Code::OciName,
+            "a name of AUFS or fuse-overlayfs, or of nobody: lamina does not show it, and it hides nothing",
+        )),
     }
 }
 

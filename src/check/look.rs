@@ -38,6 +38,10 @@ impl<'d> Names<'d> {
         }
         let at = At::Name(self.fd, name);
         let stat = fs::stat(at).op("stat").at(name.as_bytes())?;
+        // fuse-overlayfs has a whiteout device of such a name beside the file that makes a directory opaque.
+        if kind(&stat) == Kind::Whiteout {
+            return Ok(Some(NameSays::Nobodys));
+        }
         let marks = stat.is_regular() || (stat.is_dir() && meaning == OciName::AufsMeta);
         let is_literal = |namespace: &Namespace| xattr::get(at, literal_xattr(*namespace).to_bytes()).is_ok();
         if !marks || MarkersRead::Both.namespaces().iter().any(is_literal) {

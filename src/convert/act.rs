@@ -101,10 +101,12 @@ impl Target {
     }
 }
 
-/// An empty file, unless there is one.
+/// An empty file, unless there is one. What else has the name is no marker: then the old one must stay.
 fn make_file(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
+    let is_file = || fs::stat(At::Name(dir, name)).is_ok_and(|stat| stat.is_regular());
     match fs::open_at(dir, name, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, 0o600) {
-        Ok(_) | Err(Errno::EEXIST) => Ok(()),
+        Ok(_) => Ok(()),
+        Err(Errno::EEXIST) if is_file() => Ok(()),
         Err(errno) => Err(Error::new("write a whiteout", errno)),
     }
 }

@@ -135,6 +135,8 @@ pub fn object(facts: &Facts, name: Option<Name<'_>>, parent: In, to: To) -> Resu
     match facts.name {
         NameSays::Ordinary => {}
         NameSays::Nobodys if to.form == Form::Oci => return Ok(Vec::new()),
+        // fuse-overlayfs marks opaque directories by it, too, and by an attribute that has become another.
+        NameSays::Nobodys if facts.kind == Kind::Whiteout => return Ok(vec![Step::Remove]),
         NameSays::Nobodys => return Err(Blocked::Nobodys),
         NameSays::Whiteout(_) | NameSays::Opaque if to.form == Form::Oci => return Ok(Vec::new()),
         NameSays::Whiteout(_) | NameSays::Opaque if facts.kind != (Kind::Regular { size: 0 }) => {

@@ -121,6 +121,9 @@ fn repair_does_what_it_says_and_a_mount_shows_the_same() {
     equal(&shown, &after);
 }
 
+const LOWER: &str = "layer 1\nfile file \"file\"\nfile old \"old\"\nfile sticky/inner \"i\"\nfifo fifo\ndir dir\nsymlink link old\n\
+                     file deep/one/two/leaf \"leaf\"\nfile deep/one/other \"other\"\n";
+
 /// Everything but what has moved below: `.wh.` files cannot say that.
 fn change_in_place(m: &Mount) {
     fs::write(m.at("file"), "changed").unwrap();
@@ -143,7 +146,7 @@ fn a_mount_shows_the_same_in_every_form() {
         Powers::Root => &["kernel", "user", "oci"],
         Powers::Ordinary => &["user", "oci"],
     };
-    let m = Setup::named("kinds").mount();
+    let m = Mount::of(LOWER);
     change_in_place(&m);
     let shown = tree(&m);
     let mut layers = m.unmount();

@@ -176,6 +176,9 @@ fn names_say_what_they_can() {
     let aufs = Facts { name: NameSays::Nobodys, ..facts(Kind::Directory, &[]) };
     assert_eq!(named(&aufs, ".wh..wh.plnk", In::Merged, KERNEL), "Nobodys");
     assert_eq!(named(&aufs, ".wh..wh.plnk", In::Merged, OCI), "");
+    let fuse_overlayfs = Facts { kind: Kind::Whiteout, ..aufs };
+    assert_eq!(named(&fuse_overlayfs, ".wh..opq", In::Opaque, KERNEL), "remove it");
+    assert_eq!(named(&fuse_overlayfs, ".wh..opq", In::Opaque, OCI), "");
 }
 
 #[test]

@@ -159,6 +159,30 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
 }
 
 impl Known {
+    /// This one on top of another: one stack of both, as several SOURCEs of a mount are.
+    ///
+    /// # Errors
+    /// A live mount with an upper below another layer.
+    pub fn over(mut self, below: Known) -> Result<Known, Failure> {
+        if below.spec.upper.is_some() {
+            return Err(Failure::usage(format!(
+                "'{}' is a mount with an upper, which lies on top of all",
+                below.name
+            ))
+            .hint("name the layers below it instead"));
+        }
+        self.spec.lowers.extend(below.spec.lowers);
+        self.spec.data_only.extend(below.spec.data_only);
+        self.layers.extend(below.layers);
+        let count = self.layers.len();
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            layer.number = count - index;
+        }
+        self.leases.extend(below.leases);
+        self.kind = SourceKind::Layers;
+        Ok(self)
+    }
+
     /// With a directory that was the upper over it.
     ///
     /// # Errors
@@ -299,6 +323,9 @@ fn add_mount(
     let has = |option: &str| info.options.iter().any(|there| there == option);
     if has("whiteouts=kernel") {
         behaviour.whiteouts = Whiteouts::Kernel;
+    }
+    if has("whiteouts=unionfs-fuse") {
+        behaviour.whiteouts = Whiteouts::UnionfsFuse;
     }
     behaviour.stat_override = match (has("xattr_permissions=1"), has("xattr_permissions=2")) {
         (true, _) => StatOverride::Privileged,

@@ -1,5 +1,6 @@
 //! A SOURCE to look into: its stack, opened read-only without a mount, and what is known of each layer.
 
+mod as_mounted;
 mod resolved;
 mod selection;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::layers::instruction;
-use crate::config::{Behaviour, LowerSpec, StackSpec, StatOverride, UpperSpec, Whiteouts};
+use crate::config::{Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
 use crate::digest::Digest;
@@ -320,18 +321,7 @@ fn add_mount(
         ))
         .hint("name its layers instead: overlay:TOP:...:BASE"));
     }
-    let has = |option: &str| info.options.iter().any(|there| there == option);
-    if has("whiteouts=kernel") {
-        behaviour.whiteouts = Whiteouts::Kernel;
-    }
-    if has("whiteouts=unionfs-fuse") {
-        behaviour.whiteouts = Whiteouts::UnionfsFuse;
-    }
-    behaviour.stat_override = match (has("xattr_permissions=1"), has("xattr_permissions=2")) {
-        (true, _) => StatOverride::Privileged,
-        (_, true) => StatOverride::Containers,
-        _ => StatOverride::Off,
-    };
+    *behaviour = as_mounted::behaviour(&info.options)?;
     if let (Some(upper), Some(work)) = (&info.upper, &info.work) {
         let upper = UpperSpec { upper: upper.into(), work: work.into() };
         facts.push(plain(&upper.upper, Role::Upper));

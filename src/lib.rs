@@ -23,6 +23,8 @@ pub mod marker;
 pub mod overlay;
 pub mod path;
 pub mod resolve;
+#[cfg(feature = "cli")]
+pub mod sandbox;
 #[cfg(feature = "image")]
 pub mod source;
 pub mod stamp;

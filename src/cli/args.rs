@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store,
-    umount, unpack, waste,
+    browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, run,
+    store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -114,6 +114,11 @@ pub enum Command {
     /// Owners, modes, times, attributes, links, devices and holes are as the source has them, as far as this user may set them.
     /// No mount is made.
     Extract(extract::ExtractArgs),
+    /// Run a command in a source, without root, and throw away what it changes
+    ///
+    /// It has the source as its root, and processes, mounts and users of its own; the machine's network is its network. The
+    /// environment, directory, user and command of an image apply, as with podman.
+    Run(run::RunArgs),
     /// Show what is different in one source from another, or what was changed in a mount
     ///
     /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.

@@ -45,6 +45,7 @@ pub enum Page {
     Ls,
     Cat,
     Extract,
+    Run,
     Diff,
     Waste,
     Browse,
@@ -67,6 +68,7 @@ impl Page {
             Page::Ls => "ls",
             Page::Cat => "cat",
             Page::Extract => "extract",
+            Page::Run => "run",
             Page::Diff => "diff",
             Page::Waste => "waste",
             Page::Browse => "browse",
@@ -89,6 +91,7 @@ impl Page {
             Page::Ls => ls::EPILOGUE,
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
+            Page::Run => super::run::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
             Page::Waste => waste::EPILOGUE,
             Page::Browse => browse::EPILOGUE,
@@ -103,6 +106,7 @@ impl Page {
 
     fn exit_status(self) -> &'static [Note] {
         match self {
+            Page::Run => &[super::run::EXIT_STATUS],
             // Their own, with their notes.
             Page::Diff | Page::Waste => &[],
             _ => &[args::EXIT_STATUS],

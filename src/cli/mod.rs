@@ -25,6 +25,7 @@ pub mod options;
 mod parsing;
 mod progress;
 mod remount;
+mod run;
 mod start;
 mod store;
 mod terminal;
@@ -74,7 +75,11 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
     if let Some(caller) = compat::recognise(program, rest) {
         return compat::run(caller, rest).map(|()| Answer::Yes);
     }
-    let cli = match parsing::parse(args)? {
+    let parsed = parsing::parse(args).map_err(|failure| match run::is_meant(rest) {
+        true => failure.not_run(),
+        false => failure,
+    });
+    let cli = match parsed? {
         Parsed::Command(cli) => cli,
         Parsed::Answered => return Ok(Answer::Yes),
     };
@@ -87,6 +92,9 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Ls(ls) => cli.log.init().and_then(|()| ls::run(ls)),
         Command::Cat(cat) => cli.log.init().and_then(|()| cat::run(cat)),
         Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
+        Command::Run(run) => {
+            return cli.log.init().and_then(|()| run::run(run)).map_err(Failure::not_run);
+        }
         Command::Diff(diff) => {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
         }

@@ -165,6 +165,24 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
 }
 
 impl Known {
+    /// With a directory that was the upper over it.
+    ///
+    /// # Errors
+    /// It has an upper already.
+    pub fn under(self, upper: &Path) -> Result<Known, Failure> {
+        if self.spec.upper.is_some() {
+            return Err(Failure::usage(format!("the mount '{}' has an upper of its own", self.name))
+                .hint("name what is below it instead"));
+        }
+        let number = self.layers.len() + 1;
+        let topmost = LayerFacts { number, ..plain(upper, Role::Upper) };
+        let layers = [topmost].into_iter().chain(self.layers).collect();
+        // Nothing is written, so that there is nothing for a work directory to do.
+        let upper = UpperSpec { upper: upper.to_owned(), work: PathBuf::new() };
+        let spec = StackSpec { upper: Some(upper), ..self.spec };
+        Ok(Known { layers, spec, ..self })
+    }
+
     /// Opens some of the layers.
     pub fn open(&self, selection: Selection) -> Result<Opened, Failure> {
         let (mut spec, mut facts) = (self.spec.clone(), self.layers.clone());

@@ -249,7 +249,9 @@ fn there(path: &Path) -> Result<(), Failure> {
     let hint = match before_tag.map(|before| Path::new(OsStr::from_bytes(before))) {
         Some(before) if before.is_dir() => format!("an image in a directory, with its tag, is oci:{shown}"),
         Some(before) if before.is_file() => {
-            format!("an image of an archive is told by --tag, or as oci-archive:{shown} or docker-archive:{shown}")
+            format!(
+                "an image of an archive is told by --tag, or as oci-archive:{shown} or docker-archive:{shown}"
+            )
         }
         _ => "check the path".to_owned(),
     };

@@ -112,9 +112,8 @@ impl Page {
 
     fn exit_status(self) -> &'static [Note] {
         match self {
-            Page::Run => &[super::run::EXIT_STATUS],
             // Their own, with their notes.
-            Page::Diff | Page::Waste | Page::Check => &[],
+            Page::Diff | Page::Waste | Page::Run | Page::Check => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

@@ -53,7 +53,7 @@ pub const EXIT_STATUS: Note = Note {
 
 /// `lamina check`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EPILOGUE.help())]
+#[command(after_help = EPILOGUE.help(), mut_arg("quiet", |quiet| quiet.help("Print nothing, the exit code says it")))]
 pub struct CheckArgs {
     /// The upper directory of a mount
     #[arg(value_name = "UPPER", value_hint = ValueHint::DirPath)]
@@ -129,7 +129,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Failure> {
 }
 
 fn check(args: &CheckArgs) -> Result<Answer, Failure> {
-    let upper = upkeep::directory(&args.upper, "upper directory")?;
+    let upper = upkeep::upper(&args.upper)?;
     let work = match &args.work {
         Some(work) => Some(upkeep::directory(work, "work directory")?),
         None => super::workdir::default_for(&upper).filter(|work| fs::symlink_metadata(work).is_ok()),
@@ -145,8 +145,8 @@ fn check(args: &CheckArgs) -> Result<Answer, Failure> {
     let told =
         Told { upper: &upper, work: work.as_deref(), lowers_known: lowers.is_some(), objects, outcomes };
     match args.json {
+        _ if args.store.quiet => {}
         true => terminal::print(terminal::json(&json::Document::of(&told))?.as_bytes())?,
-        false if args.store.quiet => {}
         false => terminal::print(text::report(&told, terminal::colours()).as_bytes())?,
     }
     let mut trouble = trouble.into_iter();

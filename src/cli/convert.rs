@@ -83,7 +83,7 @@ const NAMED: usize = 20;
 
 /// Converts.
 pub fn run(args: &ConvertArgs) -> Result<(), Failure> {
-    let upper = upkeep::directory(&args.upper, "upper directory")?;
+    let upper = upkeep::upper(&args.upper)?;
     let (work, made) = match &args.work {
         Some(work) => (upkeep::directory(work, "work directory")?, None),
         None => {

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::control::mounts::{self, State};
+use crate::control::table::Mount;
 use crate::control::{kernel_overlay, table};
 use crate::error::describe;
 use crate::source::preflight::{Refusal, Role};
@@ -20,12 +22,36 @@ pub fn directory(path: &Path, what: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The kernel's overlay must not have the upper or the work directory: no lock of ours meets it.
-pub fn refuse_the_kernels(upper: &Path, work: Option<&Path>) -> Result<(), Failure> {
-    let mounts = table::read().map_err(|error| {
+/// An upper directory; not the mount that has one.
+pub fn upper(path: &Path) -> Result<PathBuf, Failure> {
+    let real = directory(path, "upper directory")?;
+    let mounts = mount_table()?;
+    let mount = table::at(&mounts, &real).filter(|mount| mounts::is_fuse(&mount.fs_type));
+    match mount.map(mounts::ask) {
+        Some(State::Live(info)) => {
+            let failure = Failure::usage(format!("'{}' is a mount, not an upper directory", path.display()));
+            Err(match &info.upper {
+                Some(upper) => failure.hint(format!(
+                    "unmount it with lamina umount, then name its upper: '{}'",
+                    PathBuf::from(upper).display()
+                )),
+                None => failure.hint("it is read-only and has no upper"),
+            })
+        }
+        _ => Ok(real),
+    }
+}
+
+fn mount_table() -> Result<Vec<Mount>, Failure> {
+    table::read().map_err(|error| {
         Failure::trouble(format!("the table of mounts cannot be read: {}", describe(&error)))
             .hint("mount /proc: lamina looks there for other users of the upper")
-    })?;
+    })
+}
+
+/// The kernel's overlay must not have the upper or the work directory: no lock of ours meets it.
+pub fn refuse_the_kernels(upper: &Path, work: Option<&Path>) -> Result<(), Failure> {
+    let mounts = mount_table()?;
     for (role, path) in [(Role::Upper, Some(upper)), (Role::Work, work)] {
         if let Some(path) = path
             && let Some(mountpoint) = kernel_overlay::user_of(&mounts, path)

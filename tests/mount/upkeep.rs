@@ -66,6 +66,13 @@ fn an_upper_in_use_is_neither_checked_nor_converted() {
         assert!(said.contains("is used by") && said.contains("unmount that first"), "{said}");
     }
     assert!(m.whiteout_in_upper("f"));
+    if Backend::current() == Backend::Lamina {
+        let output = Command::new(binary()).arg("check").arg(m.root()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let upper = m.upper("").canonicalize().unwrap();
+        assert!(said.contains("is a mount") && said.contains(upper.to_str().unwrap()), "{said}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use clap::ValueHint;
 use super::epilogue::{Epilogue, Example, Note};
 use super::failure::{Answer, Failure};
 use super::image_args::{SelectArgs, StoreArgs};
-use super::opened::{self, Opened, Selection};
+use super::opened::Selection;
 use super::{terminal, upkeep};
 use crate::check::{self, Finding, Repaired, Report, Target, Weight};
 
@@ -135,7 +135,8 @@ fn check(args: &CheckArgs) -> Result<Answer, Failure> {
         None => super::workdir::default_for(&upper).filter(|work| fs::symlink_metadata(work).is_ok()),
     };
     upkeep::refuse_the_kernels(&upper, work.as_deref())?;
-    let lowers = lowers(args)?;
+    let lowers = upkeep::lowers(&args.lower, &args.select, &args.store)?;
+    let lowers = lowers.map(|known| known.open(Selection::All)).transpose()?;
     let target = Target::open(&upper, work.as_deref())?;
     let Report { findings, trouble, objects } =
         check::check(&target, lowers.as_ref().map(|lowers| &lowers.overlay))?;
@@ -169,19 +170,6 @@ fn outcome(target: &Target, finding: Finding, action: Action) -> Outcome {
         },
     };
     Outcome { finding, state }
-}
-
-/// The layers below, as one stack.
-fn lowers(args: &CheckArgs) -> Result<Option<Opened>, Failure> {
-    let mut below = None;
-    for source in args.lower.iter().rev() {
-        let found = opened::find(source, &args.select, &args.store)?;
-        below = Some(match below {
-            None => found,
-            Some(below) => found.over(below)?,
-        });
-    }
-    below.map(|known| known.open(Selection::All)).transpose()
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What commands share that look at an upper, or change it, while nothing is mounted.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::image_args::{SelectArgs, StoreArgs};
+use super::opened::{self, Known};
 use crate::control::mounts::{self, State};
 use crate::control::table::Mount;
 use crate::control::{kernel_overlay, table};
@@ -40,6 +43,23 @@ pub fn upper(path: &Path) -> Result<PathBuf, Failure> {
         }
         _ => Ok(real),
     }
+}
+
+/// What an upper lies over: several sources, the top first, as one stack.
+pub fn lowers(
+    sources: &[OsString],
+    select: &SelectArgs,
+    store: &StoreArgs,
+) -> Result<Option<Known>, Failure> {
+    let mut below: Option<Known> = None;
+    for source in sources.iter().rev() {
+        let found = opened::find(source, select, store)?;
+        below = Some(match below {
+            None => found,
+            Some(below) => found.over(below)?,
+        });
+    }
+    Ok(below)
 }
 
 fn mount_table() -> Result<Vec<Mount>, Failure> {

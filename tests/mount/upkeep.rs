@@ -216,9 +216,12 @@ fn what_cannot_be_said_is_named_and_nothing_is_changed() {
 #[test]
 fn renamed_directories_are_converted_with_the_layers_below() {
     needs!(Lamina, Redirects);
-    let m = Mount::of(
+    // A directory that merges shows one link, and one that does not shows how many there are.
+    let m = Setup::text(
         "layer 1\nfile d/x \"x\"\nfile d/sub/y \"y\"\nsymlink d/s x\nfile d/sub/gone \"g\"\nfile e/f \"f\"\n",
-    );
+    )
+    .lamina_options("static_nlink")
+    .mount();
     fs::remove_file(m.at("d/sub/gone")).unwrap();
     fs::rename(m.at("e"), m.at("d/sub/inner")).unwrap();
     fs::rename(m.at("d"), m.at("moved")).unwrap();

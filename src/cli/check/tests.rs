@@ -64,7 +64,7 @@ fn people_are_told_what_was_found_what_it_means_and_what_can_be_done() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "/a\\xff: redirect-dangling");
     assert_eq!(lines[1], "  it goes on at \"x\", where nothing is");
-    assert_eq!(lines[3], "  left as it is: what was meant cannot be known");
+    assert_eq!(lines[3], "  left: are these the layers that it was made over? --lower names others");
     assert_eq!(lines[8], "work directory: /work/#1: work-stale");
     assert_eq!(lines[11], "  --repair would remove it from the work directory");
     assert_eq!(lines[12], "2 problems in 7 objects, 1 that --repair would repair, 1 note");

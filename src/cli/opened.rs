@@ -1,17 +1,21 @@
 //! A SOURCE to look into: its stack, opened read-only without a mount, and what is known of each layer.
 
+mod as_mounted;
 mod resolved;
 mod selection;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use nix::errno::Errno;
 
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::layers::instruction;
-use crate::config::{Behaviour, LowerSpec, StackSpec, StatOverride, UpperSpec, Whiteouts};
+use crate::config::{Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
 use crate::digest::Digest;
@@ -83,6 +87,8 @@ pub struct Opened {
     pub overlay: Overlay,
     /// What is known of each ordinary layer, top first: as the union counts its depths.
     pub layers: Vec<LayerFacts>,
+    /// Which of the source's layers these are.
+    pub selection: Selection,
     _leases: Vec<Arc<Lease>>,
 }
 
@@ -141,6 +147,7 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
                 SourceKind::Image
             }
             None => {
+                there(&path)?;
                 facts.push(plain(&path, Role::Lower));
                 spec.lowers.push(path.into());
                 SourceKind::Directory
@@ -242,9 +249,26 @@ impl Known {
             name: self.name.clone(),
             overlay,
             layers: facts,
+            selection,
             _leases: self.leases.clone(),
         })
     }
+}
+
+/// Is something at the path? Where a tag was appended to a layout's path, says how tags are told.
+fn there(path: &Path) -> Result<(), Failure> {
+    let Err(error) = fs::metadata(path) else { return Ok(()) };
+    let shown = super::terminal::shown(path);
+    let before_tag = path.as_os_str().as_bytes().rsplitn(2, |byte| *byte == b':').nth(1);
+    let hint = match before_tag.map(|before| Path::new(OsStr::from_bytes(before))) {
+        Some(before) if before.is_dir() => format!("an image in a directory, with its tag, is oci:{shown}"),
+        Some(before) if before.is_file() => {
+            format!("an image of an archive is told by --tag, or as oci-archive:{shown} or docker-archive:{shown}")
+        }
+        _ => "check the path".to_owned(),
+    };
+    let problem = Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
+    Err(Failure::trouble(format!("source '{shown}' cannot be opened: {problem}")).hint(hint))
 }
 
 /// A directory. Its number is given once all layers are known.
@@ -334,18 +358,7 @@ fn add_mount(
         ))
         .hint("name its layers instead: overlay:TOP:...:BASE"));
     }
-    let has = |option: &str| info.options.iter().any(|there| there == option);
-    if has("whiteouts=kernel") {
-        behaviour.whiteouts = Whiteouts::Kernel;
-    }
-    if has("whiteouts=unionfs-fuse") {
-        behaviour.whiteouts = Whiteouts::UnionfsFuse;
-    }
-    behaviour.stat_override = match (has("xattr_permissions=1"), has("xattr_permissions=2")) {
-        (true, _) => StatOverride::Privileged,
-        (_, true) => StatOverride::Containers,
-        _ => StatOverride::Off,
-    };
+    *behaviour = as_mounted::behaviour(&info.options)?;
     if let (Some(upper), Some(work)) = (&info.upper, &info.work) {
         let upper = UpperSpec { upper: upper.into(), work: work.into() };
         facts.push(plain(&upper.upper, Role::Upper));

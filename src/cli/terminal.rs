@@ -98,7 +98,16 @@ pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     Ok(format!("{json}\n"))
 }
 
-/// A path on one line: control characters are escaped, and so are bytes that are not UTF-8.
+/// Does a character do something else on a terminal than to be drawn? Control characters do, those that end a line, and those that
+/// turn the direction of what follows (Unicode Standard Annex #9, 2 "Directional Formatting Characters"), by which a name looks like another.
+pub fn acts(c: char) -> bool {
+    let separates = matches!(c, '\u{2028}' | '\u{2029}');
+    let directs =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || separates || directs
+}
+
+/// A path on one line: characters that act on a terminal are escaped, and so are bytes that are not UTF-8.
 pub fn shown(path: &Path) -> String {
     shown_bytes(path.as_os_str().as_bytes())
 }
@@ -108,7 +117,7 @@ pub fn shown_bytes(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            match c.is_control() {
+            match acts(c) {
                 true => text.extend(c.escape_default()),
                 false => text.push(c),
             }
@@ -295,5 +304,10 @@ mod tests {
     fn a_path_stays_on_its_line() {
         assert_eq!(shown(Path::new("/a\nb\u{1b}[2Jé")), "/a\\nb\\u{1b}[2Jé");
         assert_eq!(shown_bytes(b"a\xff\xc3b"), "a\\xff\\xc3b");
+        assert_eq!(
+            shown_bytes("a\u{202e}gpj.exe\u{9b}\u{2028}".as_bytes()),
+            r"a\u{202e}gpj.exe\u{9b}\u{2028}"
+        );
+        assert_eq!(shown_bytes("\u{5d0}e\u{301}\u{200d}".as_bytes()), "\u{5d0}e\u{301}\u{200d}");
     }
 }

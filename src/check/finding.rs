@@ -123,6 +123,23 @@ impl Code {
         }
     }
 
+    /// What a person can do where nothing repairs it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Code::UnknownMarker | Code::OciName => "a note, nothing to repair",
+            Code::NamespacesDiffer | Code::NamespacesMixed => {
+                "left: lamina convert puts all into one namespace"
+            }
+            Code::RedirectDangling | Code::DataMissing => {
+                "left: are these the layers that it was made over? --lower names others"
+            }
+            Code::WorkIncompat => "left: look at what was written last, then remove the note by hand",
+            Code::WorkElsewhere => "left: name the work directory that belongs to this upper",
+            Code::IndexBadName => "left: remove it by hand if nothing needs it",
+            _ => "left as it is: what was meant cannot be known",
+        }
+    }
+
     /// How much it counts.
     pub fn weight(self) -> Weight {
         match self {

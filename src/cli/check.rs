@@ -12,7 +12,7 @@ use clap::ValueHint;
 use super::epilogue::{Epilogue, Example, Note};
 use super::failure::{Answer, Failure};
 use super::image_args::{SelectArgs, StoreArgs};
-use super::opened::{self, Opened, Selection};
+use super::opened::Selection;
 use super::{terminal, upkeep};
 use crate::check::{self, Finding, Repaired, Report, Target, Weight};
 
@@ -53,7 +53,7 @@ pub const EXIT_STATUS: Note = Note {
 
 /// `lamina check`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EPILOGUE.help())]
+#[command(after_help = EPILOGUE.help(), mut_arg("quiet", |quiet| quiet.help("Print nothing, the exit code says it")))]
 pub struct CheckArgs {
     /// The upper directory of a mount
     #[arg(value_name = "UPPER", value_hint = ValueHint::DirPath)]
@@ -129,13 +129,14 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Failure> {
 }
 
 fn check(args: &CheckArgs) -> Result<Answer, Failure> {
-    let upper = upkeep::directory(&args.upper, "upper directory")?;
+    let upper = upkeep::upper(&args.upper)?;
     let work = match &args.work {
         Some(work) => Some(upkeep::directory(work, "work directory")?),
         None => super::workdir::default_for(&upper).filter(|work| fs::symlink_metadata(work).is_ok()),
     };
     upkeep::refuse_the_kernels(&upper, work.as_deref())?;
-    let lowers = lowers(args)?;
+    let lowers = upkeep::lowers(&args.lower, &args.select, &args.store)?;
+    let lowers = lowers.map(|known| known.open(Selection::All)).transpose()?;
     let target = Target::open(&upper, work.as_deref())?;
     let Report { findings, trouble, objects } =
         check::check(&target, lowers.as_ref().map(|lowers| &lowers.overlay))?;
@@ -145,8 +146,8 @@ fn check(args: &CheckArgs) -> Result<Answer, Failure> {
     let told =
         Told { upper: &upper, work: work.as_deref(), lowers_known: lowers.is_some(), objects, outcomes };
     match args.json {
+        _ if args.store.quiet => {}
         true => terminal::print(terminal::json(&json::Document::of(&told))?.as_bytes())?,
-        false if args.store.quiet => {}
         false => terminal::print(text::report(&told, terminal::colours()).as_bytes())?,
     }
     let mut trouble = trouble.into_iter();
@@ -169,19 +170,6 @@ fn outcome(target: &Target, finding: Finding, action: Action) -> Outcome {
         },
     };
     Outcome { finding, state }
-}
-
-/// The layers below, as one stack.
-fn lowers(args: &CheckArgs) -> Result<Option<Opened>, Failure> {
-    let mut below = None;
-    for source in args.lower.iter().rev() {
-        let found = opened::find(source, &args.select, &args.store)?;
-        below = Some(match below {
-            None => found,
-            Some(below) => found.over(below)?,
-        });
-    }
-    below.map(|known| known.open(Selection::All)).transpose()
 }
 
 #[cfg(test)]

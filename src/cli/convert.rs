@@ -1,15 +1,18 @@
 //! `lamina convert`: the same changes, in another form on disk.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::ValueHint;
 
 use super::Failure;
 use super::epilogue::{Epilogue, Example, Note};
+use super::image_args::{SelectArgs, StoreArgs};
 use super::terminal::{self, Out, shown_bytes};
 use super::upkeep;
 use super::workdir::{self, MadeDir};
-use crate::convert::{self, Form, Step, Survey, Target};
+use crate::config::UpperSpec;
+use crate::convert::{self, Blocked, Form, Step, Survey, Target};
 use crate::path::RelPath;
 
 /// What follows the options in the help and the man page.
@@ -19,6 +22,10 @@ pub const EPILOGUE: Epilogue = Epilogue {
             what: "changes that were made without root, for the kernel's overlay",
             command: "sudo lamina convert changes --to kernel",
         },
+        Example {
+            what: "as a layer of an image has it, renamed directories with their content",
+            command: "lamina convert changes --to oci --lower app --lower base",
+        },
         Example { what: "what would be done", command: "lamina convert changes --to oci --dry-run" },
     ],
     notes: &[
@@ -26,7 +33,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
             heading: "What is converted",
             text: "Whiteouts, opaque directories and markers: those of any form are read, also several at once. A mount over the same \
                    layers shows the same before and after. What .wh. files cannot say, a renamed directory or a file with metadata \
-                   only, is named, and then nothing is converted: lamina commit writes such changes out as a layer.",
+                   only, is copied from the layers that --lower names; without them it is told, and nothing is converted.",
         },
         Note {
             heading: "Safety",
@@ -38,7 +45,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
 
 /// `lamina convert`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EPILOGUE.help())]
+#[command(after_help = EPILOGUE.help(), mut_arg("quiet", |quiet| quiet.help("Print nothing but errors")))]
 pub struct ConvertArgs {
     /// The upper directory of a mount
     #[arg(value_name = "UPPER", value_hint = ValueHint::DirPath)]
@@ -52,9 +59,13 @@ pub struct ConvertArgs {
     /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Print nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
+    /// What the upper lies over, as lamina mount takes it: what .wh. files cannot say is copied from there; several times, the top first
+    #[arg(short, long, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    lower: Vec<OsString>,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// The forms, as they are named.
@@ -83,7 +94,7 @@ const NAMED: usize = 20;
 
 /// Converts.
 pub fn run(args: &ConvertArgs) -> Result<(), Failure> {
-    let upper = upkeep::directory(&args.upper, "upper directory")?;
+    let upper = upkeep::upper(&args.upper)?;
     let (work, made) = match &args.work {
         Some(work) => (upkeep::directory(work, "work directory")?, None),
         None => {
@@ -94,8 +105,27 @@ pub fn run(args: &ConvertArgs) -> Result<(), Failure> {
         }
     };
     upkeep::refuse_the_kernels(&upper, Some(&work))?;
-    let target = Target::open(&upper, &work, args.to.into())?;
-    let survey = convert::survey(&target)?;
+    let lowers = upkeep::lowers(&args.lower, &args.select, &args.store)?;
+    let mut target = Target::open(&upper, &work, args.to.into())?;
+    let mut survey = convert::survey(&target)?;
+    if let Some(lowers) = lowers
+        && survey.blocked.iter().all(|(_, why)| needs_content(why))
+        && !survey.blocked.is_empty()
+        && !args.dry_run
+    {
+        // The union has the upper in the meantime.
+        drop(target);
+        let overlay = lowers.writable(UpperSpec { upper: upper.clone(), work: work.clone() })?;
+        for (path, _) in &survey.blocked {
+            convert::bring_up(&overlay, path)?;
+        }
+        drop(overlay);
+        target = Target::open(&upper, &work, args.to.into())?;
+        for (path, _) in survey.blocked.iter().filter(|(_, why)| *why == Blocked::Redirect) {
+            convert::seal(&target, path)?;
+        }
+        survey = convert::survey(&target)?;
+    }
     if !survey.blocked.is_empty() {
         return Err(blocked(&survey));
     }
@@ -105,7 +135,7 @@ pub fn run(args: &ConvertArgs) -> Result<(), Failure> {
     } else {
         convert::convert(&target, &mut |_, _| Ok(()))?;
     }
-    if !args.quiet {
+    if !args.store.quiet {
         out.write(summary(&survey, args).as_bytes())?;
     }
     out.finish()?;
@@ -143,6 +173,11 @@ fn summary(survey: &Survey, args: &ConvertArgs) -> String {
     text
 }
 
+/// Could it be said, were its content in the upper?
+fn needs_content(why: &Blocked) -> bool {
+    matches!(why, Blocked::Redirect | Blocked::Metacopy)
+}
+
 fn blocked(survey: &Survey) -> Failure {
     let mut message = "some objects cannot be converted, so nothing was:".to_owned();
     for (path, why) in survey.blocked.iter().take(NAMED) {
@@ -152,11 +187,8 @@ fn blocked(survey: &Survey) -> Failure {
     if let Some(more @ 1..) = survey.blocked.len().checked_sub(NAMED) {
         message.push_str(&format!("\n        and {more} more"));
     }
-    let needs_content = |blocked: &convert::Blocked| {
-        matches!(blocked, convert::Blocked::Redirect | convert::Blocked::Metacopy)
-    };
     Failure::trouble(message).hint(match survey.blocked.iter().any(|(_, why)| needs_content(why)) {
-        true => "as a layer of an image they can be written, with their content: lamina commit UPPER oci:DIR --base IMAGE",
+        true => "with --lower SOURCE, what the upper lies over, their content is copied from there",
         false => "remove or rename these in the upper, or in a mount of it",
     })
 }

@@ -190,6 +190,20 @@ impl Known {
         Ok(self)
     }
 
+    /// The union with an upper that can be written. Layers as they are: what a mount's options would change is not.
+    ///
+    /// # Errors
+    /// It has an upper already; those of a mount.
+    pub fn writable(&self, upper: UpperSpec) -> Result<Overlay, Failure> {
+        if self.spec.upper.is_some() {
+            return Err(Failure::usage(format!("the mount '{}' has an upper of its own", self.name))
+                .hint("name what is below it instead"));
+        }
+        let spec = StackSpec { upper: Some(upper), ..self.spec.clone() };
+        let behaviour = Behaviour { read_only: false, ..self.behaviour.clone() };
+        Ok(Overlay::open_stack(&spec, &behaviour)?)
+    }
+
     /// With a directory that was the upper over it.
     ///
     /// # Errors

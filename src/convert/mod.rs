@@ -5,6 +5,7 @@
 //! anything is changed.
 
 mod act;
+mod bring_up;
 mod plan;
 mod walk;
 
@@ -13,6 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use bring_up::bring_up;
 pub use plan::{Blocked, Form, In, Step, To, Whiteout};
 
 use self::act::Act;
@@ -144,6 +146,22 @@ pub fn survey(target: &Target) -> Result<Survey> {
     let mut count = Count(Survey::default());
     walk(target, &mut count)?;
     Ok(count.0)
+}
+
+/// Has a directory, all of whose content is in the upper, go on nowhere: a file makes it opaque, and its redirect goes.
+///
+/// # Errors
+/// There is no such directory; failing system calls.
+pub fn seal(target: &Target, path: &RelPath) -> Result<()> {
+    let Some((dir, name)) = path.split_last() else { return Ok(()) };
+    let sealed = || {
+        let dir = target.upper.open_dir(&dir)?;
+        let at = At::Name(dir.as_fd(), name);
+        let facts = crate::check::look::facts(at, &fs::stat(at).op("stat")?)?;
+        let object = Object { path, at, visit: Visit::Again };
+        Act { target, before: &mut |_, _| Ok(()) }.object(&object, Ok(plan::sealed(&facts)))
+    };
+    sealed().at(path.as_bytes()).in_layer(LayerRef::Upper)
 }
 
 /// Tells every step that a conversion would begin with; changes nothing.

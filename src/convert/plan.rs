@@ -170,6 +170,13 @@ pub fn opaque_by_name(facts: &Facts, to: To) -> Vec<Step> {
     }
 }
 
+/// What is to be done to a renamed directory that has all its content with it.
+pub fn sealed(facts: &Facts) -> Vec<Step> {
+    let redirects = facts.namespaces_of(Marker::Redirect).into_iter();
+    let remove = redirects.map(|namespace| Step::RemoveMarker(Marker::Redirect.xattr(namespace)));
+    std::iter::once(Step::MakeOpaqueFile).chain(remove).collect()
+}
+
 /// What is to be done to an entry of the index of hard links, and to the index itself: only its attributes matter.
 ///
 /// # Errors

@@ -66,6 +66,13 @@ fn an_upper_in_use_is_neither_checked_nor_converted() {
         assert!(said.contains("is used by") && said.contains("unmount that first"), "{said}");
     }
     assert!(m.whiteout_in_upper("f"));
+    if Backend::current() == Backend::Lamina {
+        let output = Command::new(binary()).arg("check").arg(m.root()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let upper = m.upper("").canonicalize().unwrap();
+        assert!(said.contains("is a mount") && said.contains(upper.to_str().unwrap()), "{said}");
+    }
 }
 
 #[test]
@@ -200,8 +207,42 @@ fn what_cannot_be_said_is_named_and_nothing_is_changed() {
     let output = lamina(&layers, "convert", &["--to", "oci"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for word in ["/moved: a renamed directory", "nothing was", "lamina commit"] {
+    for word in ["/moved: a renamed directory", "nothing was", "--lower"] {
         assert!(said.contains(word), "{word}: {said}");
     }
     assert_eq!(before.differences(&Snapshot::of(&layers.upper(""))), [""; 0]);
+}
+
+#[test]
+fn renamed_directories_are_converted_with_the_layers_below() {
+    needs!(Lamina, Redirects);
+    // A directory that merges shows one link, and one that does not shows how many there are.
+    let m = Setup::text(
+        "layer 1\nfile d/x \"x\"\nfile d/sub/y \"y\"\nsymlink d/s x\nfile d/sub/gone \"g\"\nfile e/f \"f\"\n",
+    )
+    .lamina_options("static_nlink")
+    .mount();
+    fs::remove_file(m.at("d/sub/gone")).unwrap();
+    fs::rename(m.at("e"), m.at("d/sub/inner")).unwrap();
+    fs::rename(m.at("d"), m.at("moved")).unwrap();
+    fs::write(m.at("moved/new"), "new").unwrap();
+    let shown = tree(&m);
+    let layers = m.unmount();
+    let lower = layers.lower(1, "");
+    let output = lamina(&layers, "convert", &["--to", "oci", "--lower", lower.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (path, there) in
+        [(".wh.d", true), ("moved/.wh..wh..opq", true), ("moved/sub/inner/f", true), ("d", false)]
+    {
+        assert_eq!(layers.upper(path).symlink_metadata().is_ok(), there, "{path}");
+    }
+    // The directory hides by itself what its whiteouts hid.
+    let repaired = findings(&check(&layers, &["--repair"], 0));
+    let repaired: Vec<_> = repaired.iter().filter(|f| f.0 != "oci-name").map(|f| f.1.as_str()).collect();
+    assert_eq!(repaired, ["/moved/sub/.wh.gone"]);
+    let m = layers.mounted();
+    equal(&shown, &tree(&m));
+    let layers = m.unmount();
+    convert(&layers, "user");
+    equal(&shown, &tree(&layers.mounted()));
 }

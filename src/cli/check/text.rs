@@ -30,12 +30,11 @@ fn block(text: &mut String, outcome: &Outcome, colours: bool) {
         (true, Weight::Note) => format!("\x1b[1;34m{code}\x1b[0m"),
     };
     let remedy = verdict.remedy.as_ref().map(ToString::to_string).unwrap_or_default();
-    let after = match (&outcome.state, verdict.code.weight()) {
-        (State::Repairable, _) => format!("--repair would {remedy}"),
-        (State::Repaired, _) => format!("repaired: {remedy}"),
-        (State::Failed(why), _) => format!("not repaired: {remedy}: {why}"),
-        (State::Left, Weight::Note) => "a note, nothing to repair".to_owned(),
-        (State::Left, Weight::Problem) => "left as it is: what was meant cannot be known".to_owned(),
+    let after = match &outcome.state {
+        State::Repairable => format!("--repair would {remedy}"),
+        State::Repaired => format!("repaired: {remedy}"),
+        State::Failed(why) => format!("not repaired: {remedy}: {why}"),
+        State::Left => verdict.code.advice().to_owned(),
     };
     // Writing to a string does not fail.
     let _ =

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::layers::instruction;
-use crate::config::{Behaviour, LowerSpec, StackSpec, UpperSpec};
+use crate::config::{Behaviour, Index, LowerSpec, StackSpec, UpperSpec};
 use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
 use crate::digest::Digest;
@@ -279,9 +279,13 @@ fn add_mount(
         ))
         .hint("name its layers instead: overlay:TOP:...:BASE"));
     }
-    *behaviour = as_mounted::behaviour(&info.options)?;
+    let mounted = as_mounted::understand(&info.options)?;
+    *behaviour = mounted.behaviour;
     if let (Some(upper), Some(work)) = (&info.upper, &info.work) {
         let upper = UpperSpec { upper: upper.into(), work: work.into() };
+        if mounted.index == Index::On {
+            as_mounted::warn_of_index(path, &upper.work);
+        }
         facts.push(plain(&upper.upper, Role::Upper));
         spec.upper = Some(upper);
     }

@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, store,
-    umount, unpack, waste,
+    browse, cat, check, commit, completions, convert, diff, explain, extract, inspect, layers, list, ls, man,
+    mount, run, store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -114,6 +114,11 @@ pub enum Command {
     /// Owners, modes, times, attributes, links, devices and holes are as the source has them, as far as this user may set them.
     /// No mount is made.
     Extract(extract::ExtractArgs),
+    /// Run a command in a source, without root, and throw away what it changes
+    ///
+    /// It has the source as its root, and processes, mounts and users of its own; the machine's network is its network. The
+    /// environment, directory, user and command of an image apply, as with podman.
+    Run(run::RunArgs),
     /// Show what is different in one source from another, or what was changed in a mount
     ///
     /// It is a walk over what mounts of both would show, which passes over what both have from the same layers. No mount is made.
@@ -140,6 +145,16 @@ pub enum Command {
     ///
     /// An upper directory becomes a layer, on top of the image that the changes were made over. The image's id is printed.
     Commit(commit::CommitArgs),
+    /// Look for what is wrong in an upper directory, and repair it
+    ///
+    /// Markers that cannot be read or mean nothing, redirects to nothing, whiteouts without purpose, and what an interrupted mount
+    /// has left. The upper must not be mounted.
+    Check(check::CheckArgs),
+    /// Change the form in which an upper directory says what was changed
+    ///
+    /// The markers of the kernel's overlay, those of an ordinary user, or the whiteout files of images' layers. The upper must not
+    /// be mounted.
+    Convert(convert::ConvertArgs),
     /// Show and tidy up the layers that are kept
     ///
     /// What images needed to be verified and decompressed is kept, so that they are mounted at once the next time.

@@ -126,7 +126,7 @@ fn on_screen(
             model.take(Event::Resized(size.width, size.height));
             continue;
         }
-        screen.terminal.draw(|frame| draw::draw(frame, model, theme)).map_err(failure)?;
+        screen.draw(|frame| draw::draw(frame, model, theme)).map_err(failure)?;
         let Ok(first) = events.recv() else { return Ok(End::Broken) };
         take_all(model, first, &events);
         if let Some(end) = model.end.take() {

@@ -8,6 +8,7 @@ mod text;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::path::PathBuf;
 
 use clap::ValueHint;
 
@@ -36,6 +37,10 @@ pub const EPILOGUE: Epilogue = Epilogue {
         Example {
             what: "what the third layer of an image changes",
             command: "lamina diff --layer 3 app.tar",
+        },
+        Example {
+            what: "what a run in an image has changed",
+            command: "lamina run app.tar --upper changes -- sh; lamina diff app.tar --upper changes",
         },
         Example {
             what: "the files with other content, for a script",
@@ -76,7 +81,7 @@ below its upper. `overlay:DIR` means the directory itself. Of one source, two st
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EPILOGUE.help(),
-    override_usage = "lamina diff [OPTIONS] MOUNTPOINT\n       lamina diff [OPTIONS] BEFORE AFTER\n       lamina diff [OPTIONS] --layer N SOURCE",
+    override_usage = "lamina diff [OPTIONS] MOUNTPOINT\n       lamina diff [OPTIONS] BEFORE AFTER\n       lamina diff [OPTIONS] --layer N SOURCE\n       lamina diff [OPTIONS] --upper DIR SOURCE",
     mut_arg("quiet", |quiet| quiet.help("Print nothing, the exit code says it: it ends at the first difference"))
 )]
 pub struct DiffArgs {
@@ -91,6 +96,9 @@ pub struct DiffArgs {
     /// Show what layer N of the one SOURCE changes in the stack below it
     #[arg(long, value_name = "N", conflicts_with_all = ["from", "to"])]
     layer: Option<NonZeroUsize>,
+    /// Show what DIR changes as the upper of the one SOURCE: an upper that lamina mount or lamina run has left
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["from", "to", "layer"])]
+    upper: Option<PathBuf>,
     /// Compare only PATH, and what is below it
     #[arg(long, value_name = "PATH")]
     path: Option<OsString>,

@@ -11,6 +11,7 @@ use super::options::OptionError;
 use crate::error::{Error, Kind, LayerRef};
 use crate::fuse::MountError;
 use crate::image::ImageError;
+use crate::sandbox::SandboxError;
 use crate::source::SourceError;
 use crate::source::preflight::{Refusal, Role};
 
@@ -23,6 +24,8 @@ pub enum ExitClass {
     Usage,
     /// A command whose exit code is an answer has none: 2, as diff(1) has it.
     Unanswered,
+    /// `lamina run` could not run its command: 125, as with podman.
+    NotRun,
 }
 
 impl ExitClass {
@@ -31,6 +34,7 @@ impl ExitClass {
         match self {
             ExitClass::Trouble => 1,
             ExitClass::Usage | ExitClass::Unanswered => 2,
+            ExitClass::NotRun => 125,
         }
     }
 }
@@ -42,6 +46,8 @@ pub enum Answer {
     Yes,
     /// Different, or not good enough: 1.
     No,
+    /// That of a command that was run.
+    Of(u8),
 }
 
 impl Answer {
@@ -50,6 +56,7 @@ impl Answer {
         match self {
             Answer::Yes => 0,
             Answer::No => 1,
+            Answer::Of(code) => code,
         }
     }
 }
@@ -79,6 +86,11 @@ impl Failure {
     /// The command was asked a question, and has no answer: that must not look like one.
     pub fn unanswered(self) -> Self {
         Failure { class: ExitClass::Unanswered, ..self }
+    }
+
+    /// The command was to run another one, whose exit code this must not look like.
+    pub fn not_run(self) -> Self {
+        Failure { class: ExitClass::NotRun, ..self }
     }
 
     /// Adds what to do.
@@ -112,6 +124,12 @@ impl From<SourceError> for Failure {
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
+        Failure { hint: error.hint(), ..Failure::trouble(error.to_string()) }
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
         Failure { hint: error.hint(), ..Failure::trouble(error.to_string()) }
     }
 }

@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
-    mount, store, terminal, umount, unpack, waste,
+    Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, explain, extract, inspect,
+    layers, list, ls, mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -45,12 +45,15 @@ pub enum Page {
     Ls,
     Cat,
     Extract,
+    Run,
     Diff,
     Waste,
     Browse,
     Layers,
     Unpack,
     Commit,
+    Check,
+    Convert,
     Store,
     Completions,
     Man,
@@ -67,12 +70,15 @@ impl Page {
             Page::Ls => "ls",
             Page::Cat => "cat",
             Page::Extract => "extract",
+            Page::Run => "run",
             Page::Diff => "diff",
             Page::Waste => "waste",
             Page::Browse => "browse",
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
+            Page::Check => "check",
+            Page::Convert => "convert",
             Page::Store => "store",
             Page::Completions => "completions",
             Page::Man => "man",
@@ -89,12 +95,15 @@ impl Page {
             Page::Ls => ls::EPILOGUE,
             Page::Cat => cat::EPILOGUE,
             Page::Extract => extract::EPILOGUE,
+            Page::Run => super::run::EPILOGUE,
             Page::Diff => diff::EPILOGUE,
             Page::Waste => waste::EPILOGUE,
             Page::Browse => browse::EPILOGUE,
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
+            Page::Check => check::EPILOGUE,
+            Page::Convert => convert::EPILOGUE,
             Page::Store => store::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
@@ -104,7 +113,7 @@ impl Page {
     fn exit_status(self) -> &'static [Note] {
         match self {
             // Their own, with their notes.
-            Page::Diff | Page::Waste => &[],
+            Page::Diff | Page::Waste | Page::Run | Page::Check => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

@@ -3,9 +3,11 @@
 mod args;
 mod browse;
 mod cat;
+mod check;
 mod commit;
 mod compat;
 mod completions;
+mod convert;
 mod diff;
 mod epilogue;
 mod explain;
@@ -25,11 +27,13 @@ pub mod options;
 mod parsing;
 mod progress;
 mod remount;
+mod run;
 mod start;
 mod store;
 mod terminal;
 mod umount;
 mod unpack;
+mod upkeep;
 mod waste;
 mod workdir;
 
@@ -74,7 +78,11 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
     if let Some(caller) = compat::recognise(program, rest) {
         return compat::run(caller, rest).map(|()| Answer::Yes);
     }
-    let cli = match parsing::parse(args)? {
+    let parsed = parsing::parse(args).map_err(|failure| match run::is_meant(rest) {
+        true => failure.not_run(),
+        false => failure,
+    });
+    let cli = match parsed? {
         Parsed::Command(cli) => cli,
         Parsed::Answered => return Ok(Answer::Yes),
     };
@@ -87,8 +95,14 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Ls(ls) => cli.log.init().and_then(|()| ls::run(ls)),
         Command::Cat(cat) => cli.log.init().and_then(|()| cat::run(cat)),
         Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
+        Command::Run(run) => {
+            return cli.log.init().and_then(|()| run::run(run)).map_err(Failure::not_run);
+        }
         Command::Diff(diff) => {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
+        }
+        Command::Check(check) => {
+            return cli.log.init().map_err(Failure::unanswered).and_then(|()| check::run(check));
         }
         Command::Waste(waste) => {
             return cli.log.init().map_err(|failure| waste.failed(failure)).and_then(|()| waste::run(waste));
@@ -97,6 +111,7 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),
+        Command::Convert(convert) => cli.log.init().and_then(|()| convert::run(convert)),
         Command::Store(store) => cli.log.init().and_then(|()| store::run(store)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),

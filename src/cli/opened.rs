@@ -6,8 +6,11 @@ mod selection;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use nix::errno::Errno;
 
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
@@ -84,6 +87,8 @@ pub struct Opened {
     pub overlay: Overlay,
     /// What is known of each ordinary layer, top first: as the union counts its depths.
     pub layers: Vec<LayerFacts>,
+    /// Which of the source's layers these are.
+    pub selection: Selection,
     _leases: Vec<Arc<Lease>>,
 }
 
@@ -142,6 +147,7 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
                 SourceKind::Image
             }
             None => {
+                there(&path)?;
                 facts.push(plain(&path, Role::Lower));
                 spec.lowers.push(path.into());
                 SourceKind::Directory
@@ -160,6 +166,48 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
 }
 
 impl Known {
+    /// This one on top of another: one stack of both, as several SOURCEs of a mount are.
+    ///
+    /// # Errors
+    /// A live mount with an upper below another layer.
+    pub fn over(mut self, below: Known) -> Result<Known, Failure> {
+        if below.spec.upper.is_some() {
+            return Err(Failure::usage(format!(
+                "'{}' is a mount with an upper, which lies on top of all",
+                below.name
+            ))
+            .hint("name the layers below it instead"));
+        }
+        self.spec.lowers.extend(below.spec.lowers);
+        self.spec.data_only.extend(below.spec.data_only);
+        self.layers.extend(below.layers);
+        let count = self.layers.len();
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            layer.number = count - index;
+        }
+        self.leases.extend(below.leases);
+        self.kind = SourceKind::Layers;
+        Ok(self)
+    }
+
+    /// With a directory that was the upper over it.
+    ///
+    /// # Errors
+    /// It has an upper already.
+    pub fn under(self, upper: &Path) -> Result<Known, Failure> {
+        if self.spec.upper.is_some() {
+            return Err(Failure::usage(format!("the mount '{}' has an upper of its own", self.name))
+                .hint("name what is below it instead"));
+        }
+        let number = self.layers.len() + 1;
+        let topmost = LayerFacts { number, ..plain(upper, Role::Upper) };
+        let layers = [topmost].into_iter().chain(self.layers).collect();
+        // Nothing is written, so that there is nothing for a work directory to do.
+        let upper = UpperSpec { upper: upper.to_owned(), work: PathBuf::new() };
+        let spec = StackSpec { upper: Some(upper), ..self.spec };
+        Ok(Known { layers, spec, ..self })
+    }
+
     /// Opens some of the layers.
     pub fn open(&self, selection: Selection) -> Result<Opened, Failure> {
         let (mut spec, mut facts) = (self.spec.clone(), self.layers.clone());
@@ -187,9 +235,26 @@ impl Known {
             name: self.name.clone(),
             overlay,
             layers: facts,
+            selection,
             _leases: self.leases.clone(),
         })
     }
+}
+
+/// Is something at the path? Where a tag was appended to a layout's path, says how tags are told.
+fn there(path: &Path) -> Result<(), Failure> {
+    let Err(error) = fs::metadata(path) else { return Ok(()) };
+    let shown = super::terminal::shown(path);
+    let before_tag = path.as_os_str().as_bytes().rsplitn(2, |byte| *byte == b':').nth(1);
+    let hint = match before_tag.map(|before| Path::new(OsStr::from_bytes(before))) {
+        Some(before) if before.is_dir() => format!("an image in a directory, with its tag, is oci:{shown}"),
+        Some(before) if before.is_file() => {
+            format!("an image of an archive is told by --tag, or as oci-archive:{shown} or docker-archive:{shown}")
+        }
+        _ => "check the path".to_owned(),
+    };
+    let problem = Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
+    Err(Failure::trouble(format!("source '{shown}' cannot be opened: {problem}")).hint(hint))
 }
 
 /// A directory. Its number is given once all layers are known.

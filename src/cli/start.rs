@@ -88,23 +88,13 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
     let (stack, leases) = layers(&request, upper, privilege)?;
     report_without_effect(&request, &stack, privilege)?;
     preflight::raise_descriptor_limit(stack.lowers.len() + stack.data_only.len())?;
-    let Some(prepared) = prepare(&request, stack, privilege)? else { return Ok(()) };
-    let Prepared { stack, mountpoint, made } = prepared;
-
-    // Modes are exactly as callers of the mount ask for them; their own umask comes with each request.
-    umask(Mode::empty());
-    let owners = Owners::of_this_process(privilege);
-    let behaviour = options::behaviour(&request.options, request.form, privilege);
-    let behaviour = options::record_owners(behaviour, &request.options, &stack, owners);
-    let overlay = Overlay::open_stack(&stack, &behaviour)?;
-    let mut in_effect = options::summary(&behaviour);
-    in_effect.extend(options::summary_of_flags(&options::mount_flags(&request.options, privilege)));
-    let info = || MountInfo::of_this_process(&stack, &mountpoint, in_effect.clone());
-    let spec = mount_spec(&request, &stack, &behaviour, (privilege, owners), &mountpoint, encode(&info())?);
+    let Some(ready) = open(&request, stack, privilege)? else { return Ok(()) };
+    let Ready { overlay, spec, made, about } = ready;
     // From here on a signal must not leave a mount without a daemon behind.
     let signals = block_signals()?;
     let null = open_null()?;
     let mut mounted = crate::fuse::mount(Arc::new(overlay), &spec)?;
+    let mountpoint = &about.mountpoint;
     if request.process == Process::Daemon {
         let failed = |error: std::io::Error| {
             Failure::trouble(format!("the daemon cannot be started: {}", describe(&error)))
@@ -114,14 +104,63 @@ pub fn run(request: Request, log: &LogArgs) -> Result<(), Failure> {
             daemon::leave(0);
         }
         daemon::detach(&null).map_err(failed)?;
-        mounted.describe(encode(&info())?);
+        mounted.describe(about.encoded()?);
     }
     if let Some(made) = made {
         made.keep();
     }
-    let served = serve(mounted, signals, request.process, &mountpoint);
+    let served = serve(mounted, signals, request.process, mountpoint);
     drop(leases);
     served
+}
+
+/// A union that is open, and how it is to be mounted.
+pub(super) struct Ready {
+    /// The union.
+    pub overlay: Overlay,
+    /// How it is mounted.
+    pub spec: MountSpec,
+    /// The work directory, if it was made for this mount: it goes with this value, unless it is kept.
+    pub made: Option<MadeDir>,
+    about: About,
+}
+
+/// What a mount says of itself.
+struct About {
+    stack: StackSpec,
+    mountpoint: PathBuf,
+    in_effect: Vec<String>,
+}
+
+impl About {
+    /// As of this process.
+    fn encoded(&self) -> Result<Vec<u8>, Failure> {
+        let info = MountInfo::of_this_process(&self.stack, &self.mountpoint, self.in_effect.clone());
+        info.encode().map_err(|error| Failure::trouble(format!("the mount cannot be described: {error}")))
+    }
+}
+
+/// Checks everything and opens the union; `None` where the checks were all that was asked for. The process has no umask
+/// afterwards.
+pub(super) fn open(
+    request: &Request,
+    stack: StackSpec,
+    privilege: Privilege,
+) -> Result<Option<Ready>, Failure> {
+    let Some(prepared) = prepare(request, stack, privilege)? else { return Ok(None) };
+    let Prepared { stack, mountpoint, made } = prepared;
+    // Modes are exactly as callers of the mount ask for them; their own umask comes with each request.
+    umask(Mode::empty());
+    let owners = Owners::of_this_process(privilege);
+    let behaviour = options::behaviour(&request.options, request.form, privilege);
+    let behaviour = options::record_owners(behaviour, &request.options, &stack, owners);
+    let overlay = Overlay::open_stack(&stack, &behaviour)?;
+    let mut in_effect = options::summary(&behaviour);
+    in_effect.extend(options::summary_of_flags(&options::mount_flags(&request.options, privilege)));
+    let about = About { stack, mountpoint, in_effect };
+    let info = about.encoded()?;
+    let spec = mount_spec(request, &about.stack, &behaviour, (privilege, owners), &about.mountpoint, info);
+    Ok(Some(Ready { overlay, spec, made, about }))
 }
 
 /// The stack, with the layers of images made ready, and what keeps these in the store. That may take its time: whatever
@@ -181,7 +220,7 @@ fn report_without_effect(request: &Request, stack: &StackSpec, privilege: Privil
 }
 
 /// The upper with its work directory, given or by default.
-fn upper_spec(request: &Request) -> Result<Option<UpperSpec>, Failure> {
+pub(super) fn upper_spec(request: &Request) -> Result<Option<UpperSpec>, Failure> {
     let Some(upper) = &request.upper else {
         return match &request.work {
             None => Ok(None),
@@ -323,10 +362,6 @@ fn vfs_flags(flags: MountFlags, read_only: bool) -> VfsFlags {
     vfs.set(VfsFlags::SYNC, flags.sync == Switch::On);
     vfs.set(VfsFlags::DIR_SYNC, flags.dir_sync == Switch::On);
     vfs
-}
-
-fn encode(info: &MountInfo) -> Result<Vec<u8>, Failure> {
-    info.encode().map_err(|error| Failure::trouble(format!("the mount cannot be described: {error}")))
 }
 
 fn open_null() -> Result<File, Failure> {

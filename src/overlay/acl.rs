@@ -41,6 +41,30 @@ pub(super) fn map_ids<E>(mut value: Vec<u8>, map: impl Fn(Named) -> Result<u32, 
     Ok(value)
 }
 
+/// The permission bits that an object has with this access ACL, 0..=0o777; `None` where the value is no ACL.
+pub(super) fn perm(access: &[u8]) -> Option<u32> {
+    inherit(access, 0o777).map(|same| same.perm)
+}
+
+/// Puts the permission bits of an object into its access ACL, as chmod(2) does: the owner's, the mask's or else the
+/// group's, and the others'. What is no ACL stays as it is.
+pub(super) fn with_perm(mut access: Vec<u8>, perm: u32) -> Vec<u8> {
+    let Some(entries) = access.get_mut(HEADER..) else { return access };
+    let tag = |entry: &[u8]| u16::from_le_bytes([entry[0], entry[1]]);
+    let has_mask = entries.chunks_exact(ENTRY).any(|entry| tag(entry) == MASK);
+    for entry in entries.chunks_exact_mut(ENTRY) {
+        let bits = match tag(entry) {
+            USER_OBJ => perm >> 6,
+            GROUP_OBJ if has_mask => continue,
+            GROUP_OBJ | MASK => perm >> 3,
+            OTHER => perm,
+            _ => continue,
+        };
+        entry[2..4].copy_from_slice(&((bits & 7) as u16).to_le_bytes());
+    }
+    access
+}
+
 /// What an object inherits from its directory's default ACL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Inherited {
@@ -126,6 +150,31 @@ mod tests {
                 (OTHER, 0, NO_ID),
             ])
         );
+    }
+
+    #[test]
+    fn permission_bits_go_into_an_acl_and_come_out() {
+        let with_mask = |owner, mask, other| {
+            let named = (USER, 6, 1000);
+            acl(&[
+                (USER_OBJ, owner, NO_ID),
+                named,
+                (GROUP_OBJ, 5, NO_ID),
+                (MASK, mask, NO_ID),
+                (OTHER, other, NO_ID),
+            ])
+        };
+        let three = |owner, group, other| {
+            acl(&[(USER_OBJ, owner, NO_ID), (GROUP_OBJ, group, NO_ID), (OTHER, other, NO_ID)])
+        };
+        for make in [with_mask as fn(u16, u16, u16) -> Vec<u8>, three] {
+            assert_eq!(perm(&make(6, 4, 0)), Some(0o640));
+            assert_eq!(with_perm(make(7, 7, 7), 0o4051), make(0, 5, 1));
+        }
+        for none in [&b""[..], b"\x02", &VERSION.to_le_bytes(), b"\x02\0\0\0\x01\0"] {
+            assert_eq!(perm(none), None);
+            assert_eq!(with_perm(none.to_vec(), 0o777), none);
+        }
     }
 
     #[test]

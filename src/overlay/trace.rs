@@ -123,7 +123,7 @@ impl Overlay {
                 let said = layers.iter().find(|said| said.depth == meta.depth);
                 let target = said.map(Said::target).transpose()?.flatten().unwrap_or_default();
                 if target.starts_with(b"/") {
-                    way.to_root()?;
+                    way.back_to_root()?;
                 }
                 rest.extend(components(&target)?);
                 links.push(Link { at: path, target });

@@ -14,10 +14,19 @@ use super::node::{Body, Node};
 use super::object::Object;
 use super::types::{AclSgid, NodeId, Trusted, XattrMode};
 use super::{Overlay, acl};
-use crate::config::{Acl, Xattrs};
+use crate::config::{Acl, StatOverride, Xattrs};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::Layer;
+use crate::sys::fs;
 use crate::sys::xattr::{self, SetMode};
+
+/// The owner's permission bits.
+const OWNER: u32 = 0o700;
+
+/// Are owners and modes of this layer's objects kept in records?
+fn records(layer: &Layer) -> bool {
+    layer.rules.stat_override != StatOverride::Off
+}
 
 /// The security label that `ls -l` asks of every file, unless it is told once that there are none.
 const LABEL: &[u8] = b"security.selinux";
@@ -33,6 +42,13 @@ impl Overlay {
         let node = self.node(node)?;
         let result = self.with_object(&node, |object| {
             let value = object.xattr(name)?;
+            let value = match object {
+                // The inode's own bits let the daemon in; the record has those of the object.
+                Object::Held(held, layer) if name == acl::ACCESS && records(layer) => {
+                    acl::with_perm(value, layer.stat(held.at())?.mode)
+                }
+                _ => value,
+            };
             Ok(if is_acl(name) { self.shown_acl(value) } else { value })
         });
         match result {
@@ -90,7 +106,16 @@ impl Overlay {
                 true => Cow::Owned(self.stored_acl(value)?),
                 false => Cow::Borrowed(value),
             };
+            let perm = (name == acl::ACCESS && records(layer)).then(|| acl::perm(&value)).flatten();
+            let value = match perm {
+                // It changes the inode's bits, too, by which the daemon must reach the record.
+                Some(perm) => Cow::Owned(acl::with_perm(value.into_owned(), perm | OWNER)),
+                None => value,
+            };
             xattr::set(held.at(), &stored, &value, mode).op("set attribute").in_layer(LayerRef::Upper)?;
+            if let Some(perm) = perm {
+                self.record_perm(held, perm)?;
+            }
             if sgid == AclSgid::Kill && name == acl::ACCESS {
                 self.drop_sgid(held)?;
             }
@@ -181,6 +206,15 @@ impl Overlay {
             Object::Held(held, layer) if layer.id == LayerRef::Upper => act(held, layer),
             Object::Held(..) | Object::Entry(..) => Err(Error::new("change attribute", Kind::Stale)),
         })
+    }
+
+    /// An ACL has changed the permission bits of the inode; the object's are recorded.
+    fn record_perm(&self, held: &Held, perm: u32) -> Result<()> {
+        let upper = self.stack.writable()?;
+        let inode = fs::stat(held.at()).op("stat").in_layer(LayerRef::Upper)?;
+        let now = super::ownership::LayerStat::of(&upper.layer.stat(held.at())?);
+        let owner = super::ownership::LayerStat { perm: (now.perm & !0o777) | perm, ..now };
+        self.set_owner(upper, held.at(), owner, &inode)
     }
 
     fn drop_sgid(&self, held: &Held) -> Result<()> {

@@ -105,7 +105,7 @@ pub fn gather(stack: &StackSpec, mountpoint: &Path, privilege: Privilege) -> Fac
 }
 
 /// A program in PATH, or in the directories where root's tools are.
-fn find_program(name: &str) -> Option<PathBuf> {
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from))

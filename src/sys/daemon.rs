@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sched::CloneFlags;
 use nix::unistd::{ForkResult, Pid};
 
 /// Which of the two processes this is.
@@ -27,6 +28,38 @@ const ENDING: Duration = Duration::from_secs(2);
 /// # Errors
 /// EBUSY where there are several threads, otherwise those of fork(2).
 pub fn fork() -> io::Result<Side> {
+    one_thread()?;
+    // SAFETY: there is one thread, so the child may do whatever the parent could.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Side::Parent(child)),
+        ForkResult::Child => Ok(Side::Child),
+    }
+}
+
+/// As [`fork`], with the child in new namespaces, whose first process it may be. A process that has left its pid namespace for
+/// its children by unshare(2) could start no thread any more (EINVAL); this one is where it was.
+///
+/// # Errors
+/// EBUSY where there are several threads, otherwise those of clone3(2).
+pub fn fork_into(namespaces: CloneFlags) -> io::Result<Side> {
+    one_thread()?;
+    // SAFETY: all fields are numbers, for which 0 means that nothing is asked for.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces.bits().cast_unsigned().into();
+    args.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: without CLONE_VM it is a fork: the child has a copy of the stack and of all memory. There is one thread, so the
+    // child may do whatever the parent could; the C library's own number of that thread, which only fork(2) would renew, is
+    // used by calls about threads, of which the child has none but itself.
+    let child =
+        unsafe { libc::syscall(libc::SYS_clone3, &mut args as *mut _, size_of::<libc::clone_args>()) };
+    match child {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Side::Child),
+        child => Ok(Side::Parent(Pid::from_raw(child as libc::pid_t))),
+    }
+}
+
+fn one_thread() -> io::Result<()> {
     // A thread that was joined has done its work, but the kernel may list it for a moment longer.
     let patience = Instant::now() + ENDING;
     while fs::read_dir("/proc/self/task")?.count() != 1 {
@@ -35,11 +68,7 @@ pub fn fork() -> io::Result<Side> {
         }
         thread::sleep(Duration::from_millis(1));
     }
-    // SAFETY: there is one thread, so the child may do whatever the parent could.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => Ok(Side::Parent(child)),
-        ForkResult::Child => Ok(Side::Child),
-    }
+    Ok(())
 }
 
 /// Ends the process at once. No destructor runs: what the parent opened lives on in its child, and must not be

@@ -17,6 +17,9 @@ pub mod identity;
 #[cfg(feature = "cli")]
 pub mod live;
 pub mod map;
+#[cfg(feature = "cli")]
+pub mod sandbox;
+pub mod times;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -51,6 +51,37 @@ fn acls_are_shown_and_survive_a_copy() {
 }
 
 #[test]
+fn where_modes_are_recorded_an_acl_changes_the_record() {
+    needs!(Lamina);
+    let m = Setup::text("layer 1\nfile f \"f\" mode=644\n").lamina_options("xattr_permissions=2").mount();
+    DirBuilder::new().mode(0o700).create(m.at("d")).unwrap();
+    let acl = |entries: &[(u16, u16)]| {
+        let entry = |(tag, perm): &(u16, u16)| {
+            [&tag.to_le_bytes()[..], &perm.to_le_bytes(), &u32::MAX.to_le_bytes()].concat()
+        };
+        [2u32.to_le_bytes().to_vec(), entries.iter().flat_map(entry).collect()].concat()
+    };
+    let set =
+        |path: &str, value: &[u8]| sys::set_xattr(&m.at(path), ACCESS, value, SetXattr::Always).unwrap();
+    // As cp and mv of coreutils give a directory its mode at the end.
+    set("d", &acl(&[(1, 7), (4, 5), (0x20, 5)]));
+    assert_eq!(mode(&m, "d"), 0o755);
+    // The owner may do nothing, which must not keep the daemon out.
+    set("f", &acl(&[(1, 0), (4, 4), (0x10, 5), (0x20, 0)]));
+    assert_eq!(mode(&m, "f"), 0o050);
+    let m = m.remount();
+    assert_eq!((mode(&m, "d"), mode(&m, "f")), (0o755, 0o050));
+    let perms = |m: &Mount| {
+        let entries = entries(m, "f", ACCESS).unwrap();
+        entries.iter().map(|(tag, perm, _)| (*tag, *perm)).collect::<Vec<_>>()
+    };
+    assert_eq!(perms(&m), [(1, 0), (4, 4), (0x10, 5), (0x20, 0)]);
+    fs::set_permissions(m.at("f"), Permissions::from_mode(0o421)).unwrap();
+    assert_eq!(perms(&m), [(1, 4), (4, 4), (0x10, 2), (0x20, 1)]);
+    assert_eq!(mode(&m, "f"), 0o421);
+}
+
+#[test]
 fn acls_are_obeyed() {
     needs!(Root);
     let m = Setup::text(LOWER).mount();

@@ -6,6 +6,7 @@ use std::path::Path;
 use lamina::config::LowerSpec;
 use lamina::layer::Found;
 use lamina::overlay::*;
+use lamina::path::RelPath;
 
 use super::stack::*;
 
@@ -75,6 +76,14 @@ fn an_explanation_is_what_the_union_shows() {
             let what = format!("seed {seed}, '{path}'");
             let trace = overlay.trace(path.as_bytes()).unwrap_or_else(|error| panic!("{what}: {error}"));
             let there = shown(&overlay, &path);
+            // Asked in its directory, it hides what it hides by itself.
+            let place = RelPath::new(path.as_bytes()).unwrap();
+            if let Some((parent, name)) = place.split_last()
+                && let Some(dir) = overlay.trace_dir(&parent).unwrap()
+            {
+                let shadows = trace.layers.iter().any(Said::is_shadowed);
+                assert_eq!(dir.shadows(name).unwrap(), shadows, "{what}");
+            }
             match (trace.outcome, there) {
                 (Outcome::There { depth, kind, data }, Some(entry)) => {
                     assert_eq!(kind, entry.attr.kind, "{what}");

@@ -94,6 +94,16 @@ pub fn command(context: Context, event: KeyEvent) -> Option<Command> {
         .map(|binding| binding.command)
 }
 
+/// The keys as the help has them, under headings.
+pub fn groups() -> [(&'static str, Vec<&'static Binding>); 3] {
+    let of = |takes: fn(&Binding) -> bool| BINDINGS.iter().filter(|binding| takes(binding)).collect();
+    let everywhere: fn(&Binding) -> bool = |binding| binding.contexts.len() == 3;
+    let panes: fn(&Binding) -> bool = |binding| binding.contexts == [Context::Panes];
+    let over: fn(&Binding) -> bool =
+        |binding| binding.contexts.len() < 3 && binding.contexts.contains(&Context::File);
+    [("Everywhere", of(everywhere)), ("In the panes", of(panes)), ("In a file, and in this help", of(over))]
+}
+
 /// The status line's part for keys: as many as fit into so many cells.
 pub fn hints(context: Context, width: usize) -> Vec<(&'static str, &'static str)> {
     let mut left = width;
@@ -149,6 +159,12 @@ mod tests {
             let row = format!("| {} | {} |", keys.join(", "), binding.what);
             assert!(docs.contains(&row), "docs/cli.md lacks:\n{row}");
         }
+    }
+
+    #[test]
+    fn the_help_has_each_key_once() {
+        let shown: usize = groups().iter().map(|(_, group)| group.len()).sum();
+        assert_eq!(shown, BINDINGS.len());
     }
 
     #[test]

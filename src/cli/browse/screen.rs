@@ -7,7 +7,6 @@ use std::sync::mpsc::Sender;
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, KeyEventKind};
 use ratatui::crossterm::terminal::{
@@ -15,6 +14,7 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{cursor, execute};
 use ratatui::layout::{Position, Rect};
+use ratatui::{Frame, Terminal};
 
 use super::state::Event;
 use crate::cli::Failure;
@@ -47,6 +47,17 @@ impl Screen {
         }));
         enter().map_err(failure)?;
         Ok(screen)
+    }
+
+    /// Draws a picture; nothing, where a panic in another thread has given the terminal back and is being told there.
+    ///
+    /// # Errors
+    /// Those of the terminal.
+    pub fn draw(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        match TAKEN.load(Ordering::SeqCst) {
+            true => self.terminal.draw(picture).map(drop),
+            false => Ok(()),
+        }
     }
 
     /// Gives the terminal back, lets the shell stop this process, and takes it again when that goes on.

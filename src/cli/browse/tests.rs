@@ -13,12 +13,15 @@ use ratatui::style::{Color, Modifier};
 use tempfile::TempDir;
 
 use super::ask::{Answer, Ask, Told};
+use super::detail::{Change, Known};
 use super::session::Session;
 use super::source::Sources;
 use super::state::{Cover, End, Event, Model, Pane, READ_UNASKED};
 use super::theme::Theme;
 use super::{draw, opened, walk};
+use crate::changes::{self, Changes};
 use crate::cli::{Cli, Command};
+use crate::config::LowerSpec;
 
 mod marks;
 
@@ -294,6 +297,31 @@ fn names_are_searched_by_name_size_and_change() {
     assert!(driver.model.end.is_none());
     driver.press(KeyCode::Esc);
     assert_eq!(driver.model.end, Some(End::Quit));
+}
+
+#[test]
+fn the_changes_are_those_that_are_counted() {
+    let dir = layers();
+    // A file in the place of a directory, and the other way round.
+    fs::write(dir.path().join("top/lib"), "a file").unwrap();
+    fs::create_dir_all(dir.path().join("middle/etc/hostname/inner")).unwrap();
+    let base_first: Vec<LowerSpec> =
+        ["base", "middle", "top"].map(|layer| LowerSpec::from(dir.path().join(layer))).into();
+    let counted = changes::count(&base_first).unwrap();
+    let mut driver = Driver::of(dir, 80, 24);
+    driver.keys("c");
+    for (layer, counted) in [(3, counted[2]), (2, counted[1])] {
+        let found = &driver.model.search.as_ref().unwrap().found;
+        let of = |change| {
+            let is = |known: &Known| known.as_ref().is_ok_and(|detail| detail.change == change);
+            found.iter().filter(|(_, known)| is(known)).count() as u64
+        };
+        let shown =
+            Changes { added: of(Change::Added), changed: of(Change::Changed), deleted: of(Change::Deleted) };
+        assert_eq!(shown, counted.changes, "layer {layer}: {found:?}");
+        assert!(found.len() > 2);
+        driver.keys("-");
+    }
 }
 
 #[test]

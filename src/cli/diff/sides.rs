@@ -60,6 +60,16 @@ impl Sides {
     /// What does not go together; a single source that is no live mount with an upper; what cannot be opened.
     pub fn open(args: &DiffArgs) -> Result<Sides, Failure> {
         let open = |source, selection| opened::open_selected(source, &args.select, &args.store, selection);
+        if let Some(upper) = &args.upper {
+            let [source] = args.sources.as_slice() else {
+                return Err(Failure::usage("--upper is for one SOURCE: what lies below the upper")
+                    .hint("lamina diff SOURCE --upper DIR"));
+            };
+            let below = opened::find(source, &args.select, &args.store)?;
+            let before = below.open(Selection::All)?;
+            let after = below.under(upper)?.open(Selection::All)?;
+            return Ok(Sides { before: Some(before), after });
+        }
         match meant(&args.sources, args.from, args.to, args.layer)? {
             Meant::Two((before, from), (after, to)) => {
                 Ok(Sides { before: Some(open(before, from)?), after: open(after, to)? })

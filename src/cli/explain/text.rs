@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 use super::json::entry_name;
 use super::{Content, Detail, Explained};
 use crate::cli::human::{self, Precision};
-use crate::cli::opened::{LayerFacts, Opened};
+use crate::cli::opened::{LayerFacts, Opened, Selection};
 use crate::cli::terminal;
 use crate::layer::Found;
 use crate::overlay::{FileKind, Outcome, Part, Reason, Said, Trace};
@@ -184,7 +184,11 @@ pub fn absent(opened: &Opened, trace: &Trace<'_>, reason: Reason) -> String {
     let cause = trace.cause.as_ref().unwrap_or(&trace.path);
     let at = shown_path(cause);
     let why = match reason {
-        Reason::NeverExisted => format!("no layer has {at}"),
+        Reason::NeverExisted => match opened.selection {
+            Selection::All => format!("no layer has {at}"),
+            Selection::Only(number) => format!("layer {number} has no {at}"),
+            Selection::UpTo(number) => format!("no layer up to {number} has {at}"),
+        },
         Reason::Deleted(depth) if *cause == trace.path => format!("deleted in {}", layer(depth)),
         Reason::Deleted(depth) => format!("{at} was deleted in {}", layer(depth)),
         Reason::HiddenByOpaque(depth) => format!("hidden by the opaque {at} of {}", layer(depth)),
@@ -273,7 +277,7 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
         && let Some(redirect) = &dir.redirect
         && let Ok(redirect) = redirect.encode()
     {
-        text.push_str(&format!(", goes on at {}", terminal::shown_bytes(&redirect)));
+        text.push_str(&format!(", redirected to {}", terminal::shown_bytes(&redirect)));
     }
     match said.part {
         Part::Hidden => format!("({text})"),

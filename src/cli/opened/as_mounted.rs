@@ -72,6 +72,7 @@ mod tests {
             Behaviour { redirect_dir: RedirectDir::NoFollow, ..default() },
             Behaviour { redirect_dir: RedirectDir::Follow, ..default() },
             Behaviour { whiteouts: Whiteouts::Kernel, ..default() },
+            Behaviour { whiteouts: Whiteouts::UnionfsFuse, ..default() },
             Behaviour { stat_override: StatOverride::Privileged, ..default() },
             Behaviour { stat_override: StatOverride::Containers, ..default() },
         ];

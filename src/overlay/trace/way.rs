@@ -63,7 +63,7 @@ impl<'s> Way<'s> {
     ///
     /// # Errors
     /// Those of the root's layers.
-    pub(super) fn to_root(&mut self) -> Result<()> {
+    pub(super) fn back_to_root(&mut self) -> Result<()> {
         self.walk(&RelPath::root())
     }
 

@@ -7,7 +7,7 @@ use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthChar;
 
 use super::{end_of, pane, safe, shown_path, wrapped};
-use crate::cli::browse::keys::BINDINGS;
+use crate::cli::browse::keys::{self, BINDINGS};
 use crate::cli::browse::layout;
 use crate::cli::browse::pager::{Form, Pager};
 use crate::cli::browse::state::Model;
@@ -76,12 +76,19 @@ const MARKS: &str = "Marks before a name: A added, C changed, D deleted by the l
 fn help_lines(width: usize, theme: Theme) -> Vec<Line<'static>> {
     let keys = BINDINGS.iter().map(|binding| binding.shown.len()).max().unwrap_or(0) + 2;
     let mut lines: Vec<Line<'_>> = wrapped(MARKS, width).into_iter().map(Line::from).collect();
-    lines.push(Line::default());
-    for binding in BINDINGS {
-        for (index, text) in wrapped(binding.what, width.saturating_sub(keys).max(10)).into_iter().enumerate()
-        {
-            let key = if index == 0 { binding.shown } else { "" };
-            lines.push(Line::from(vec![Span::styled(format!("{key:keys$}"), theme.key()), Span::raw(text)]));
+    for (heading, group) in keys::groups() {
+        lines.push(Line::default());
+        lines.push(Line::from(Span::styled(heading, theme.head())));
+        for binding in group {
+            for (index, text) in
+                wrapped(binding.what, width.saturating_sub(keys).max(10)).into_iter().enumerate()
+            {
+                let key = if index == 0 { binding.shown } else { "" };
+                lines.push(Line::from(vec![
+                    Span::styled(format!("{key:keys$}"), theme.key()),
+                    Span::raw(text),
+                ]));
+            }
         }
     }
     lines

@@ -1,0 +1,162 @@
+//! `lamina convert`: the same changes, in another form on disk.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use super::Failure;
+use super::epilogue::{Epilogue, Example, Note};
+use super::terminal::{self, Out, shown_bytes};
+use super::upkeep;
+use super::workdir::{self, MadeDir};
+use crate::convert::{self, Form, Step, Survey, Target};
+use crate::path::RelPath;
+
+/// What follows the options in the help and the man page.
+pub const EPILOGUE: Epilogue = Epilogue {
+    examples: &[
+        Example {
+            what: "changes that were made without root, for the kernel's overlay",
+            command: "sudo lamina convert changes --to kernel",
+        },
+        Example { what: "what would be done", command: "lamina convert changes --to oci --dry-run" },
+    ],
+    notes: &[
+        Note {
+            heading: "What is converted",
+            text: "Whiteouts, opaque directories and markers: those of any form are read, also several at once. A mount over the same \
+                   layers shows the same before and after. What .wh. files cannot say, a renamed directory or a file with metadata \
+                   only, is named, and then nothing is converted: lamina commit writes such changes out as a layer.",
+        },
+        Note {
+            heading: "Safety",
+            text: "The upper must not be mounted. A new marker is there before the old one goes, so that a conversion that was \
+                   ended can be run again; it is done once more where it is done already, and changes nothing.",
+        },
+    ],
+};
+
+/// `lamina convert`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EPILOGUE.help())]
+pub struct ConvertArgs {
+    /// The upper directory of a mount
+    #[arg(value_name = "UPPER", value_hint = ValueHint::DirPath)]
+    upper: PathBuf,
+    /// Its work directory [default: .UPPER.lamina-work beside it]
+    #[arg(value_name = "WORK", value_hint = ValueHint::DirPath)]
+    work: Option<PathBuf>,
+    /// The form it is to have
+    #[arg(long, value_name = "FORM", value_enum)]
+    to: FormArg,
+    /// Only print what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// The forms, as they are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FormArg {
+    /// Whiteout devices, markers in trusted.overlay.: what the kernel's overlay writes as root
+    Kernel,
+    /// Whiteout files .wh.NAME and .wh..wh..opq: what layers of images have
+    Oci,
+    /// Whiteout devices, markers in user.overlay.: what is written without root (userxattr)
+    User,
+}
+
+impl From<FormArg> for Form {
+    fn from(form: FormArg) -> Self {
+        match form {
+            FormArg::Kernel => Form::Kernel,
+            FormArg::Oci => Form::Oci,
+            FormArg::User => Form::User,
+        }
+    }
+}
+
+/// How many objects that cannot be converted are named.
+const NAMED: usize = 20;
+
+/// Converts.
+pub fn run(args: &ConvertArgs) -> Result<(), Failure> {
+    let upper = upkeep::directory(&args.upper, "upper directory")?;
+    let (work, made) = match &args.work {
+        Some(work) => (upkeep::directory(work, "work directory")?, None),
+        None => {
+            let work = workdir::default_for(&upper)
+                .ok_or_else(|| Failure::usage("the root directory has no sibling for a work directory"))?;
+            let made = MadeDir::make(&work, &upper)?;
+            (work, made)
+        }
+    };
+    upkeep::refuse_the_kernels(&upper, Some(&work))?;
+    let target = Target::open(&upper, &work, args.to.into())?;
+    let survey = convert::survey(&target)?;
+    if !survey.blocked.is_empty() {
+        return Err(blocked(&survey));
+    }
+    let mut out = Out::new();
+    if args.dry_run {
+        tell_steps(&target, &mut out)?;
+    } else {
+        convert::convert(&target, &mut |_, _| Ok(()))?;
+    }
+    if !args.quiet {
+        out.write(summary(&survey, args).as_bytes())?;
+    }
+    out.finish()?;
+    // What was made for this only goes again.
+    drop(target);
+    drop(made);
+    Ok(())
+}
+
+fn tell_steps(target: &Target, out: &mut Out) -> Result<(), Failure> {
+    let mut unwritten = Ok(terminal::Reader::There);
+    convert::plans(target, &mut |path: &RelPath, step: &Step| {
+        if unwritten.is_ok() {
+            let path = shown_bytes(&[b"/", path.as_bytes()].concat());
+            unwritten = out.write(format!("{path}: {step}\n").as_bytes());
+        }
+    })?;
+    unwritten.map(drop)
+}
+
+fn summary(survey: &Survey, args: &ConvertArgs) -> String {
+    let mut text = match (survey.objects, args.dry_run) {
+        (0, _) => "nothing to convert: it has this form\n".to_owned(),
+        (1, true) => "1 object would be converted\n".to_owned(),
+        (objects, true) => format!("{objects} objects would be converted\n"),
+        (1, false) => "1 object converted\n".to_owned(),
+        (objects, false) => format!("{objects} objects converted\n"),
+    };
+    if args.to == FormArg::User && survey.redirects > 0 {
+        text.push_str(&format!(
+            "{} go on elsewhere in the layers below: lamina follows that, the kernel's overlay with userxattr does not\n",
+            survey.redirects
+        ));
+    }
+    text
+}
+
+fn blocked(survey: &Survey) -> Failure {
+    let mut message = "some objects cannot be converted, so nothing was:".to_owned();
+    for (path, why) in survey.blocked.iter().take(NAMED) {
+        let path = shown_bytes(&[b"/", path.as_bytes()].concat());
+        message.push_str(&format!("\n        {path}: {why}"));
+    }
+    if let Some(more @ 1..) = survey.blocked.len().checked_sub(NAMED) {
+        message.push_str(&format!("\n        and {more} more"));
+    }
+    let needs_content = |blocked: &convert::Blocked| {
+        matches!(blocked, convert::Blocked::Redirect | convert::Blocked::Metacopy)
+    };
+    Failure::trouble(message).hint(match survey.blocked.iter().any(|(_, why)| needs_content(why)) {
+        true => "as a layer of an image they can be written, with their content: lamina commit UPPER oci:DIR --base IMAGE",
+        false => "remove or rename these in the upper, or in a mount of it",
+    })
+}

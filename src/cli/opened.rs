@@ -212,6 +212,11 @@ impl Known {
     pub fn open(&self, selection: Selection) -> Result<Opened, Failure> {
         let (mut spec, mut facts) = (self.spec.clone(), self.layers.clone());
         let topmost = selection.topmost(&self.name, &facts)?;
+        let selection = match selection {
+            // Up to the top are all, and so is said of what is missing.
+            Selection::UpTo(_) if topmost == 0 => Selection::All,
+            selection => selection,
+        };
         let overlay = match selection {
             Selection::All => Overlay::open_stack(&spec, &self.behaviour)?,
             Selection::Only(_) => {
@@ -249,7 +254,9 @@ fn there(path: &Path) -> Result<(), Failure> {
     let hint = match before_tag.map(|before| Path::new(OsStr::from_bytes(before))) {
         Some(before) if before.is_dir() => format!("an image in a directory, with its tag, is oci:{shown}"),
         Some(before) if before.is_file() => {
-            format!("an image of an archive is told by --tag, or as oci-archive:{shown} or docker-archive:{shown}")
+            format!(
+                "an image of an archive is told by --tag, or as oci-archive:{shown} or docker-archive:{shown}"
+            )
         }
         _ => "check the path".to_owned(),
     };

@@ -104,7 +104,8 @@ fn ls_tells_the_layer_of_each_name() {
         .refuses("a missing path", &["'/none' in 'image.tar' does not exist: no layer has"]);
     run(&place, "ls", &["etc/passwd/"]).refuses("a slash", &["etc/passwd", "no directory in layer 3"]);
     // It is said of the layers that were looked into, and of no other.
-    run(&place, "ls", &["--layer", "3", "/dev"]).refuses("one layer", &["does not exist: layer 3 has no /dev"]);
+    run(&place, "ls", &["--layer", "3", "/dev"])
+        .refuses("one layer", &["does not exist: layer 3 has no /dev"]);
     run(&place, "ls", &["--up-to", "1", "/dev"])
         .refuses("a lower stack", &["does not exist: no layer up to 1 has /dev"]);
 }

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::layers::instruction;
-use crate::config::{Behaviour, LowerSpec, StackSpec, UpperSpec};
+use crate::config::{Behaviour, Index, LowerSpec, StackSpec, UpperSpec};
 use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
 use crate::digest::Digest;
@@ -226,6 +226,11 @@ impl Known {
     pub fn open(&self, selection: Selection) -> Result<Opened, Failure> {
         let (mut spec, mut facts) = (self.spec.clone(), self.layers.clone());
         let topmost = selection.topmost(&self.name, &facts)?;
+        let selection = match selection {
+            // Up to the top are all, and so is said of what is missing.
+            Selection::UpTo(_) if topmost == 0 => Selection::All,
+            selection => selection,
+        };
         let overlay = match selection {
             Selection::All => Overlay::open_stack(&spec, &self.behaviour)?,
             Selection::Only(_) => {
@@ -360,9 +365,13 @@ fn add_mount(
         ))
         .hint("name its layers instead: overlay:TOP:...:BASE"));
     }
-    *behaviour = as_mounted::behaviour(&info.options)?;
+    let mounted = as_mounted::understand(&info.options)?;
+    *behaviour = mounted.behaviour;
     if let (Some(upper), Some(work)) = (&info.upper, &info.work) {
         let upper = UpperSpec { upper: upper.into(), work: work.into() };
+        if mounted.index == Index::On {
+            as_mounted::warn_of_index(path, &upper.work);
+        }
         facts.push(plain(&upper.upper, Role::Upper));
         spec.upper = Some(upper);
     }

@@ -1,11 +1,14 @@
 //! Text for people: standard output, and paths in it.
 
+mod json;
+
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use unicode_width::UnicodeWidthStr;
 
+pub use self::json::write_indented;
 use super::Failure;
 use crate::error::describe;
 
@@ -76,11 +79,11 @@ impl JsonArray {
 
     /// Writes an element.
     pub fn push(&mut self, element: &impl serde::Serialize) -> Result<Reader, Failure> {
-        let json = serde_json::to_string(element)
-            .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
+        let mut line = Vec::new();
+        json::write(&mut line, element).map_err(|error| unmade(&error))?;
         let before = std::mem::replace(&mut self.before, ",\n");
         self.out.write(before.as_bytes())?;
-        self.out.write(json.as_bytes())
+        self.out.write(&line)
     }
 
     /// Writes the end.
@@ -93,9 +96,14 @@ impl JsonArray {
 
 /// A value as indented JSON, for [`print`].
 pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    let json = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
-    Ok(format!("{json}\n"))
+    let mut text = Vec::new();
+    write_indented(&mut text, value).map_err(|error| unmade(&error))?;
+    text.push(b'\n');
+    String::from_utf8(text).map_err(|_| Failure::trouble("JSON cannot be made: it is not UTF-8"))
+}
+
+fn unmade(error: &serde_json::Error) -> Failure {
+    Failure::trouble(format!("JSON cannot be made: {error}"))
 }
 
 /// Does a character do something else on a terminal than to be drawn? Control characters do, those that end a line, and those that

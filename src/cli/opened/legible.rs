@@ -1,5 +1,7 @@
 //! May this process read the markers of a live mount? It would take a tree without them for the mount's.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::cli::{Failure, terminal};
@@ -30,22 +32,25 @@ impl Reader {
         }
     }
 
-    /// Can it read the markers of a mount of this owner?
-    pub fn can_read(self, owner: Option<u32>, info: &MountInfo) -> bool {
+    /// Can it read the markers of a mount that a daemon of this user serves?
+    pub fn can_read(self, daemon: Option<u32>, info: &MountInfo) -> bool {
         let has_markers = info.upper.is_some() || info.layers.iter().any(|layer| layer.image.is_none());
         let may_be_trusted = !info.options.iter().any(|option| option == "userxattr")
             && match self {
                 Reader::Privileged => false,
-                Reader::Ordinary => owner == Some(0),
-                Reader::Namespace => owner == Some(NOBODY_HERE),
+                Reader::Ordinary => daemon == Some(0),
+                Reader::Namespace => daemon == Some(NOBODY_HERE),
             };
         !(has_markers && may_be_trusted)
     }
 }
 
-/// Refuses a mount whose markers this process cannot read.
+/// Refuses a mount whose markers this process cannot read. `owner` is who made the mount, as the user namespace numbers him in
+/// which it was made.
 pub fn refuse(path: &Path, owner: Option<u32>, info: &MountInfo) -> Result<(), Failure> {
-    if Reader::this_process().can_read(owner, info) {
+    // /proc shows owners as this user namespace numbers them. In a pid namespace of one's own the daemon may be missing there.
+    let daemon = fs::metadata(format!("/proc/{}", info.pid)).map(|daemon| daemon.uid()).ok().or(owner);
+    if Reader::this_process().can_read(daemon, info) {
         return Ok(());
     }
     Err(Failure::trouble(format!(

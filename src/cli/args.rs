@@ -37,6 +37,14 @@ pub const EPILOGUE: Epilogue = Epilogue {
             command: "lamina mount app.tar /mnt --upper changes; lamina commit /mnt oci:images:new",
         },
         Example {
+            what: "which layer and instruction a file comes from, or why it is missing",
+            command: "lamina explain app.tar /etc/passwd",
+        },
+        Example {
+            what: "what a mount has changed; what an image carries in vain; and all to browse",
+            command: "lamina diff /mnt; lamina waste app.tar; lamina browse app.tar",
+        },
+        Example {
             what: "directories as layers, app on top; changes are kept in ./changes",
             command: "lamina mount app base /mnt --upper changes",
         },

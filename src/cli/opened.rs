@@ -1,6 +1,7 @@
 //! A SOURCE to look into: its stack, opened read-only without a mount, and what is known of each layer.
 
 mod as_mounted;
+mod legible;
 mod resolved;
 mod selection;
 
@@ -254,7 +255,10 @@ impl Known {
             name: self.name.clone(),
             overlay,
             layers: facts,
-            selection,
+            selection: match selection {
+                Selection::UpTo(_) if topmost == 0 => Selection::All,
+                other => other,
+            },
             _leases: self.leases.clone(),
         })
     }
@@ -264,15 +268,17 @@ impl Known {
 fn there(path: &Path) -> Result<(), Failure> {
     let Err(error) = fs::metadata(path) else { return Ok(()) };
     let shown = super::terminal::shown(path);
-    let before_tag = path.as_os_str().as_bytes().rsplitn(2, |byte| *byte == b':').nth(1);
-    let hint = match before_tag.map(|before| Path::new(OsStr::from_bytes(before))) {
+    let word = path.as_os_str().as_bytes();
+    let colons = word.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
+    let before_tag = colons
+        .filter_map(|at| word.get(..at).map(|before| Path::new(OsStr::from_bytes(before))))
+        .find(|before| before.exists());
+    let hint = match before_tag {
         Some(before) if before.is_dir() => format!("an image in a directory, with its tag, is oci:{shown}"),
-        Some(before) if before.is_file() => {
-            format!(
-                "an image of an archive is told by --tag, or as oci-archive:{shown} or docker-archive:{shown}"
-            )
+        Some(before) => {
+            format!("--tag names one of several images in {}", super::terminal::shown(before))
         }
-        _ => "check the path".to_owned(),
+        None => "check the path".to_owned(),
     };
     let problem = Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
     Err(Failure::trouble(format!("source '{shown}' cannot be opened: {problem}")).hint(hint))
@@ -331,7 +337,10 @@ fn live(path: &Path) -> Result<Option<MountInfo>, Failure> {
         return Ok(None);
     };
     match mounts::ask(mount) {
-        State::Live(info) => Ok(Some(*info)),
+        State::Live(info) => {
+            legible::refuse(path, mount.owner, &info)?;
+            Ok(Some(*info))
+        }
         State::Foreign => Ok(None),
         State::Dead => {
             Err(Failure::trouble(format!("the daemon of the mount '{}' has ended", path.display())).hint(
@@ -404,7 +413,13 @@ fn add_mounted_image(
     let reference = ImageRef::parse(OsStr::new(name))
         .map_err(|error| Failure::trouble(error.to_string()).hint(error.hint()))?;
     let before = facts.len();
-    add_image(&reference, images, spec, facts)?;
+    if !add_image(&reference, images, spec, facts)? {
+        return Err(Failure::trouble(format!(
+            "the image '{name}', mounted at '{}', is not there any more",
+            path.display()
+        ))
+        .hint("put it back to look into the mount"));
+    }
     let now = facts.get(before..).unwrap_or_default();
     let same = now.len() == layers.len()
         && now

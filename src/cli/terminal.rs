@@ -162,6 +162,16 @@ pub fn table(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Strin
 /// Columns of which the last holds text of any length: it is cut where the line would be wider than the terminal. `None` where
 /// less than [`LEAST_CUT`] cells would be left of it.
 pub fn columns_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Option<String> {
+    columns_with_cut_text(head, rows, width, LEAST_CUT)
+}
+
+/// The same; `None` where less than `least` cells would be left of the text.
+pub fn columns_with_cut_text(
+    head: &[&str],
+    rows: &[Vec<String>],
+    width: Option<usize>,
+    least: usize,
+) -> Option<String> {
     let (Some(width), Some(last)) = (width, head.len().checked_sub(1)) else {
         return Some(table(head, rows, None));
     };
@@ -171,7 +181,7 @@ pub fn columns_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usiz
     let before: usize =
         (0..last).map(|column| cells(column).map(|cell| cell.width()).max().unwrap_or(0) + 2).sum();
     let left = width.saturating_sub(before);
-    if left < LEAST_CUT {
+    if left < least {
         return None;
     }
     let shorten = |row: &Vec<String>| {

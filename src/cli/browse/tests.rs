@@ -447,6 +447,18 @@ fn the_help_has_every_key() {
 }
 
 #[test]
+fn names_have_room_on_every_terminal() {
+    let mut driver = Driver::new(120, 30);
+    driver.shows("MODE");
+    driver.terminal = Terminal::new(TestBackend::new(60, 16)).unwrap();
+    driver.model.take(Event::Resized(60, 16));
+    driver.shows("NAME");
+    driver.terminal = Terminal::new(TestBackend::new(120, 30)).unwrap();
+    driver.model.take(Event::Resized(120, 30));
+    driver.shows("MODE");
+}
+
+#[test]
 fn columns_can_be_had() {
     let mut driver = Driver::new(100, 30);
     driver.keys("o");

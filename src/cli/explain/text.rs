@@ -19,6 +19,8 @@ const HEAD: [&str; 9] =
 const ALWAYS: [usize; 3] = [0, 1, 8];
 /// The last column where no layer tells its instruction.
 const FROM: &str = "FROM";
+/// What must be left of an instruction before each layer gets a block of lines, cells. The one that counts is in the verdict, whole.
+const LEAST_INSTRUCTION: usize = 10;
 
 const WINS: Style = AnsiColor::Green.on_default().bold();
 const IS_HIDDEN: Style = Style::new().dimmed();
@@ -53,15 +55,20 @@ pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
 
 /// A line for each layer, with what fits; where that is too little, a block.
 fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
-    for precision in [Some(Precision::Second), Some(Precision::Day), None] {
+    let ways = [
+        (Some(Precision::Second), terminal::LEAST_CUT),
+        (Some(Precision::Day), terminal::LEAST_CUT),
+        (None, LEAST_INSTRUCTION),
+    ];
+    for (precision, least) in ways {
         let (head, rows) = rows(opened, explained, precision);
         let whole = terminal::table(&head, &rows, None);
         let fits = |width| whole.lines().all(|line| line.width() <= width);
-        let can_be_cut = |width| width_before_last(&head, &rows) + terminal::LEAST_CUT <= width;
+        let can_be_cut = |width| width_before_last(&head, &rows) + least <= width;
         let text = match look.width {
             Some(width) if fits(width) => whole,
             Some(width) if can_be_cut(width) => {
-                match terminal::columns_with_text(&head, &rows, Some(width)) {
+                match terminal::columns_with_cut_text(&head, &rows, Some(width), least) {
                     Some(cut) => cut,
                     None => continue,
                 }

@@ -27,6 +27,7 @@ mod mount {
     mod locks;
     mod lookup;
     mod mapped;
+    mod mount8;
     mod nameless;
     mod oci_upper;
     mod open;

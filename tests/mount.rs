@@ -17,6 +17,7 @@ mod mount {
     mod create;
     mod data;
     mod durability;
+    mod file_systems;
     mod formats;
     mod fuse_overlayfs;
     mod hard_links;

@@ -17,6 +17,8 @@ pub mod convert;
 #[cfg(feature = "image")]
 pub mod diff;
 pub mod digest;
+#[cfg(feature = "cli")]
+pub mod doctor;
 pub mod error;
 #[cfg(feature = "fuse")]
 pub mod fuse;

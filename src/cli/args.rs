@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    browse, cat, check, commit, completions, convert, diff, explain, extract, inspect, layers, list, ls, man,
-    mount, run, store, umount, unpack, waste,
+    browse, cat, check, commit, completions, convert, diff, doctor, explain, extract, inspect, layers, list,
+    ls, man, mount, run, store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -167,6 +167,11 @@ pub enum Command {
     ///
     /// What images needed to be verified and decompressed is kept, so that they are mounted at once the next time.
     Store(store::StoreCommand),
+    /// Say what this machine and user can do, and what to change where something does not work
+    ///
+    /// Kernel, /dev/fuse, fusermount3, namespaces, ids, file systems: each with its verdict, the reason and the setting that
+    /// changes it. What can be tried is tried.
+    Doctor(doctor::DoctorArgs),
     /// Print completions for a shell
     ///
     /// Write them to where the shell looks for them, and start a new shell.

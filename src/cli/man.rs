@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, explain, extract, inspect,
-    layers, list, ls, mount, store, terminal, umount, unpack, waste,
+    Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, doctor, explain, extract,
+    inspect, layers, list, ls, mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -55,6 +55,7 @@ pub enum Page {
     Check,
     Convert,
     Store,
+    Doctor,
     Completions,
     Man,
 }
@@ -80,6 +81,7 @@ impl Page {
             Page::Check => "check",
             Page::Convert => "convert",
             Page::Store => "store",
+            Page::Doctor => "doctor",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -105,6 +107,7 @@ impl Page {
             Page::Check => check::EPILOGUE,
             Page::Convert => convert::EPILOGUE,
             Page::Store => store::EPILOGUE,
+            Page::Doctor => doctor::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }
@@ -113,7 +116,7 @@ impl Page {
     fn exit_status(self) -> &'static [Note] {
         match self {
             // Their own, with their notes.
-            Page::Diff | Page::Waste | Page::Run | Page::Check => &[],
+            Page::Diff | Page::Waste | Page::Run | Page::Check | Page::Doctor => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

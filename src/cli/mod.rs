@@ -9,6 +9,7 @@ mod compat;
 mod completions;
 mod convert;
 mod diff;
+mod doctor;
 mod epilogue;
 mod explain;
 mod extract;
@@ -108,6 +109,9 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
             return cli.log.init().map_err(|failure| waste.failed(failure)).and_then(|()| waste::run(waste));
         }
         Command::Browse(browse) => cli.log.init().and_then(|()| browse::run(browse)),
+        Command::Doctor(doctor) => {
+            return cli.log.init().map_err(Failure::unanswered).and_then(|()| doctor::run(doctor));
+        }
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),

@@ -5,11 +5,15 @@
 
 #[cfg(feature = "image")]
 pub mod changes;
+#[cfg(feature = "image")]
+pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 #[cfg(feature = "fuse")]
 pub mod control;
+#[cfg(feature = "image")]
+pub mod convert;
 #[cfg(feature = "image")]
 pub mod diff;
 pub mod digest;

@@ -8,6 +8,8 @@ mod compatible;
 mod doctor;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/install.rs"]
+mod install;
 #[path = "cli/live.rs"]
 mod live;
 #[path = "cli/preflight.rs"]

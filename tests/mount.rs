@@ -17,6 +17,7 @@ mod mount {
     mod create;
     mod data;
     mod durability;
+    mod file_systems;
     mod formats;
     mod fuse_overlayfs;
     mod hard_links;
@@ -27,6 +28,7 @@ mod mount {
     mod locks;
     mod lookup;
     mod mapped;
+    mod mount8;
     mod nameless;
     mod oci_upper;
     mod open;
@@ -38,5 +40,7 @@ mod mount {
     mod rename;
     mod special;
     mod statfs;
+    mod unionfs_fuse;
+    mod upkeep;
     mod xattrs;
 }

@@ -47,7 +47,8 @@ impl<'a> Staged<'a> {
     /// Those of renameat2(2); the object is then removed.
     pub fn publish(mut self, dir: BorrowedFd<'_>, name: Name<'_>, flag: RenameFlag) -> Result<Published<'a>> {
         self.upper.keep_literal(self.at(), name)?;
-        fs::rename((self.upper.work(), self.name.as_name()), (dir, name), flag)
+        self.upper
+            .rename((self.upper.work(), self.name.as_name()), (dir, name), flag)
             .op("put into the upper")
             .at(name.as_bytes())
             .in_layer(LayerRef::Upper)?;

@@ -17,6 +17,7 @@ use crate::config::{Durability, Index, Namespace, UpperSpec, Whiteouts};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, YES, literal_xattr, oci_whiteout};
 use crate::path::{Name, NameBuf};
+use crate::sys::SysResult;
 use crate::sys::file;
 use crate::sys::fs::{self, At, RenameFlag};
 use crate::sys::xattr::{self, SetMode};
@@ -54,6 +55,15 @@ pub struct UpperOptions {
     pub index: Index,
 }
 
+/// What renameat2(2) can do on the upper's file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renames {
+    /// All that is needed.
+    WithFlags,
+    /// No more than rename(2).
+    Plain,
+}
+
 /// The writable layer.
 #[derive(Debug)]
 pub struct Upper {
@@ -72,6 +82,7 @@ pub struct Upper {
     /// A whiteout in the work directory that others are links of.
     whiteout: Mutex<Option<NameBuf>>,
     renames_whiteout: AtomicBool,
+    renames: Renames,
 }
 
 impl Upper {
@@ -112,8 +123,10 @@ impl Upper {
             next_name: AtomicU64::new(0),
             whiteout: Mutex::new(None),
             renames_whiteout: AtomicBool::new(true),
+            renames: Renames::WithFlags,
         };
         upper.probe(options).map_err(in_work)?;
+        upper.probe_renames().map_err(in_work)?;
         if options.index == Index::On {
             upper.index = Some(Arc::new(work::open_index(upper.work_root.as_fd()).map_err(in_work)?));
         }
@@ -198,6 +211,26 @@ impl Upper {
         Ok(())
     }
 
+    /// Finds out whether names can be exchanged: not on NFS, nor on most file systems in user space.
+    fn probe_renames(&mut self) -> Result<()> {
+        let (one, other) = (self.stage_file()?, self.stage_file()?);
+        let names = ((self.work(), one.name()), (self.work(), other.name()));
+        let exchanged = fs::rename(names.0, names.1, RenameFlag::Exchange);
+        drop((one, other));
+        match exchanged {
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                log::warn!(
+                    "upper {}: its file system cannot exchange names (RENAME_EXCHANGE): what takes one step elsewhere takes \
+                     several, and a crash between them can bring a deleted directory of a lower layer back",
+                    self.layer.path.display()
+                );
+                self.renames = Renames::Plain;
+                Ok(())
+            }
+            result => result.op("exchange names"),
+        }
+    }
+
     /// A union that writes its own deletions as `.wh.` files keeps such names for itself: on it, nothing could be
     /// deleted or moved.
     fn probe_oci_whiteout(&self) -> Result<()> {
@@ -276,7 +309,7 @@ impl Upper {
     /// Takes an object of the upper out of sight, to be removed at leisure: when the answer is dropped.
     pub fn take_away(&self, dir: BorrowedFd<'_>, name: Name<'_>, directory: bool) -> Result<Staged<'_>> {
         let staged = self.fresh_name();
-        fs::rename((dir, name), (self.work(), staged.as_name()), RenameFlag::NoReplace)
+        self.rename((dir, name), (self.work(), staged.as_name()), RenameFlag::NoReplace)
             .op("remove from the upper")
             .at(name.as_bytes())
             .in_layer(LayerRef::Upper)?;
@@ -378,6 +411,47 @@ impl Upper {
         Ok(())
     }
 
+    /// Renames within the upper and the work directory, also where the file system takes no flags. The caller's locks keep
+    /// everybody else from both names meanwhile: nobody but this mount may change an upper.
+    ///
+    /// # Errors
+    /// Those of renameat2(2).
+    pub fn rename(
+        &self,
+        from: (BorrowedFd<'_>, Name<'_>),
+        to: (BorrowedFd<'_>, Name<'_>),
+        flag: RenameFlag,
+    ) -> SysResult<()> {
+        match (self.renames, flag) {
+            (Renames::WithFlags, flag) | (Renames::Plain, flag @ RenameFlag::Replace) => {
+                fs::rename(from, to, flag)
+            }
+            (Renames::Plain, RenameFlag::NoReplace) => match fs::stat(At::Name(to.0, to.1)) {
+                Ok(_) => Err(Errno::EEXIST),
+                Err(Errno::ENOENT) => fs::rename(from, to, RenameFlag::Replace),
+                Err(errno) => Err(errno),
+            },
+            (Renames::Plain, RenameFlag::Exchange) => {
+                let aside = self.fresh_name();
+                let aside = (self.work(), aside.as_name());
+                fs::rename(to, aside, RenameFlag::Replace)?;
+                if let Err(errno) = fs::rename(from, to, RenameFlag::Replace) {
+                    if let Err(second) = fs::rename(aside, to, RenameFlag::Replace) {
+                        log::error!(
+                            "upper {}: '{}' could not be put back, and is lost: {}",
+                            self.layer.path.display(),
+                            to.1.as_bytes().escape_ascii(),
+                            second.desc()
+                        );
+                    }
+                    return Err(errno);
+                }
+                fs::rename(aside, from, RenameFlag::Replace)
+            }
+            (Renames::Plain, RenameFlag::Whiteout) => Err(Errno::EINVAL),
+        }
+    }
+
     /// Moves within the upper and leaves a whiteout device in the old place, in one step where the file system can.
     pub fn rename_leaving_whiteout(
         &self,
@@ -385,7 +459,7 @@ impl Upper {
         to: (BorrowedFd<'_>, Name<'_>),
     ) -> Result<()> {
         if self.whiteout_form == WhiteoutForm::Device && self.renames_whiteout.load(Ordering::Relaxed) {
-            match fs::rename(from, to, RenameFlag::Whiteout) {
+            match self.rename(from, to, RenameFlag::Whiteout) {
                 Err(Errno::EINVAL | Errno::EPERM | Errno::EOPNOTSUPP) => {
                     self.renames_whiteout.store(false, Ordering::Relaxed);
                 }

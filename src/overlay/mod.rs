@@ -21,6 +21,7 @@ mod node;
 mod object;
 mod open;
 mod open_file;
+mod origins;
 mod ownership;
 mod provenance;
 mod readdir;
@@ -44,6 +45,7 @@ pub(crate) use comparing::SharedBase;
 pub use file::Opened;
 #[cfg(feature = "image")]
 pub(crate) use object::{DirIn, Object};
+pub use origins::OriginFound;
 pub use ownership::{OVERFLOW_ID, Ownership};
 #[cfg(feature = "image")]
 pub(crate) use reading::{InLayer, Layers};

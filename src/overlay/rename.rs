@@ -342,7 +342,7 @@ impl Overlay {
     ) -> Result<()> {
         let old = (from_dir.fd.as_fd(), from.name);
         let new = (to_dir.fd.as_fd(), to.name);
-        let rename = |flag| fs::rename(old, new, flag).op("rename").in_layer(LayerRef::Upper);
+        let rename = |flag| upper.rename(old, new, flag).op("rename").in_layer(LayerRef::Upper);
         match step {
             Move::Plain => rename(RenameFlag::Replace),
             Move::LeaveWhiteout => upper.rename_leaving_whiteout(old, new),
@@ -377,7 +377,7 @@ impl Overlay {
         let old = (from_dir.fd.as_fd(), from.name);
         let new = (to_dir.fd.as_fd(), to.name);
         let moving = self.moves(source, Some(target));
-        fs::rename(old, new, RenameFlag::Exchange).op("exchange").in_layer(LayerRef::Upper)?;
+        upper.rename(old, new, RenameFlag::Exchange).op("exchange").in_layer(LayerRef::Upper)?;
         replace_place(source, source_leaf.as_deref_mut(), from, to);
         replace_place(target, target_leaf.as_deref_mut(), to, from);
         drop(moving);

@@ -48,6 +48,14 @@ pub enum Need {
     Tmux,
     /// fuse-overlayfs, as a program.
     FuseOverlayfs,
+    /// bindfs, as a program: a file system in user space that hands everything on to a directory.
+    Bindfs,
+    /// mksquashfs, and a kernel that mounts what it makes.
+    Squashfs,
+    /// mkfs.erofs, and a kernel that mounts what it makes.
+    Erofs,
+    /// mkfs.ext4, and a kernel that mounts what it makes.
+    Ext4,
 }
 
 impl Need {
@@ -80,6 +88,28 @@ impl Need {
             Need::FuseOverlayfs if !says("fuse-overlayfs", "fuse-overlayfs") => {
                 Some(Missing::Precondition("needs fuse-overlayfs"))
             }
+            Need::Bindfs if !answers("bindfs", "--version") => {
+                Some(Missing::Precondition("needs bindfs (package bindfs)"))
+            }
+            Need::Squashfs if !is_there("mksquashfs") => {
+                Some(Missing::Precondition("needs mksquashfs (package squashfs-tools)"))
+            }
+            Need::Erofs if !is_there("mkfs.erofs") => {
+                Some(Missing::Precondition("needs mkfs.erofs (package erofs-utils)"))
+            }
+            Need::Ext4 if !is_there("mkfs.ext4") => {
+                Some(Missing::Precondition("needs mkfs.ext4 (package e2fsprogs)"))
+            }
+            Need::Squashfs if !kernel_has("squashfs") => {
+                Some(Missing::Precondition("this kernel has no squashfs"))
+            }
+            Need::Erofs if !kernel_has("erofs") => Some(Missing::Precondition("this kernel has no erofs")),
+            Need::Ext4 if !kernel_has("ext4") => Some(Missing::Precondition("this kernel has no ext4")),
+            Need::Squashfs | Need::Erofs | Need::Ext4
+                if !std::path::Path::new("/dev/loop-control").exists() =>
+            {
+                Some(Missing::Precondition("there are no loop devices to mount an image with"))
+            }
             _ => None,
         }
     }
@@ -88,6 +118,13 @@ impl Need {
 /// Is there a program of this name that takes this option?
 fn answers(program: &str, option: &str) -> bool {
     std::process::Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
+}
+
+/// Is there a program of this name? Those that make file systems lie in directories that an ordinary user's PATH lacks.
+fn is_there(program: &str) -> bool {
+    ["/usr/bin", "/usr/sbin", "/sbin", "/bin"]
+        .iter()
+        .any(|dir| std::path::Path::new(dir).join(program).exists())
 }
 
 /// Is there a program of this name that calls itself so?

@@ -10,6 +10,8 @@ mod images;
 #[path = "union/stack.rs"]
 mod stack;
 
+#[path = "union/behind.rs"]
+mod behind;
 #[path = "union/commit.rs"]
 mod commit;
 #[path = "union/deep.rs"]

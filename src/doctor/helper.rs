@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::confinement;
-use super::{Finding, Level, Use, is_ordinary};
-use crate::source::facts::find_program;
+use super::{Finding, Level, Use};
+use crate::source::facts::{Privilege, find_program};
 use crate::sys::fs::At;
 use crate::sys::xattr;
 
@@ -81,12 +81,13 @@ pub fn allows_other(conf: &str) -> bool {
 pub fn judge(facts: &Facts, around: &confinement::Facts) -> Finding {
     const CHECK: &str = "fusermount3";
     const NEEDS_IT: [Use; 2] = [Use::Mount, Use::Image];
-    if !is_ordinary(around.privilege) {
+    // Root without the right to mount is not helped either: what it lacks is the container's to give.
+    if around.privilege != Privilege::None || around.uid == 0 {
         let found = facts
             .program
             .as_ref()
             .map_or("not installed".into(), |program| program.path.display().to_string());
-        return Finding::ok(CHECK, format!("not needed: this user mounts by itself ({found})"));
+        return Finding::ok(CHECK, format!("not needed: root mounts by itself ({found})"));
     }
     let Some(program) = &facts.program else {
         return Finding::new(CHECK, Level::Missing, "not installed")

@@ -179,7 +179,7 @@ pub fn examine(places: &Places) -> std::io::Result<Examined> {
     let release = kernel::release();
     let namespaces = namespaces::Facts::look_up()?;
     let device = crate::source::facts::device_fact();
-    let trials = trial::Facts::try_out(&places.scratch, &namespaces)?;
+    let trials = trial::Facts::try_out(&places.scratch, &namespaces, device)?;
     let mut findings = vec![
         confinement::judge(&around),
         kernel::judge(&release),
@@ -202,7 +202,7 @@ pub fn examine(places: &Places) -> std::io::Result<Examined> {
     Ok(Examined { findings })
 }
 
-/// Does it have fusermount3 mount for it?
+/// Does podman enter a user namespace of its own for this process, before it can mount?
 fn is_ordinary(privilege: Privilege) -> bool {
     privilege == Privilege::None
 }

@@ -142,6 +142,9 @@ fn fusermount3_matters_to_ordinary_users_only() {
     for privilege in [Privilege::Full, Privilege::Namespace] {
         assert_eq!(told(&judged(&facts(None, false), &around(privilege))), (Level::Ok, vec![], vec![]));
     }
+    // As in a container without the capability.
+    let powerless = Around { uid: 0, ..user };
+    assert_eq!(told(&judged(&facts(None, false), &powerless)), (Level::Ok, vec![], vec![]));
 
     assert_eq!(helper::version("fusermount3 version: 3.17.2\n").as_deref(), Some("3.17.2"));
     assert_eq!(helper::version("oops"), None);
@@ -257,6 +260,8 @@ fn a_trial_that_fails_is_the_last_word() {
     // Why is said by the finding about namespaces.
     let sandbox = trial::judge_sandbox(&not_tried, &with_helpers(65536));
     assert_eq!(told(&sandbox), (Level::Missing, vec![], vec![]));
+    let no_device = trial::Facts { mount: Tried::NotTried, ..not_tried };
+    assert_eq!(told(&trial::judge_mount(&no_device, &user)), (Level::Missing, vec![], vec![]));
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::fuse::{self, AccessPolicy, MountSpec, PermissionChecks, VfsFlags};
 use crate::overlay::Overlay;
 use crate::sandbox::ids::{self, IdFacts, IdPlan};
 use crate::sandbox::probe;
+use crate::source::preflight::Fuse;
 use crate::sys::daemon::{self, Side};
 
 /// What came of a try.
@@ -93,7 +94,7 @@ impl Facts {
     ///
     /// # Errors
     /// There can be no process to try it in.
-    pub fn try_out(scratch: &Path, namespaces: &namespaces::Facts) -> io::Result<Self> {
+    pub fn try_out(scratch: &Path, namespaces: &namespaces::Facts, device: Fuse) -> io::Result<Self> {
         let ground = match Ground::make(scratch) {
             Ok(ground) => ground,
             Err(error) => {
@@ -103,9 +104,13 @@ impl Facts {
                 return Ok(Facts { mount: failed.clone(), sandbox: failed, proc: Tried::NotTried });
             }
         };
-        let (mount, _) = in_a_process(|| (mounted(&ground), Tried::NotTried))?;
+        // Without the device, why is said by the finding about it.
+        let mount = match device {
+            Fuse::Usable => in_a_process(|| (mounted(&ground), Tried::NotTried))?.0,
+            _ => Tried::NotTried,
+        };
         let (sandbox, proc) = match namespaces.made {
-            Ok(()) => in_a_process(|| in_a_sandbox(&ground, &namespaces.plan))?,
+            Ok(()) => in_a_process(|| in_a_sandbox(&ground, &namespaces.plan, device))?,
             Err(_) => (Tried::NotTried, Tried::NotTried),
         };
         Ok(Facts { mount, sandbox, proc })
@@ -164,11 +169,11 @@ fn mounted(ground: &Ground) -> Tried {
 }
 
 /// A mount and /proc, in new namespaces with one id.
-fn in_a_sandbox(ground: &Ground, plan: &IdPlan) -> (Tried, Tried) {
+fn in_a_sandbox(ground: &Ground, plan: &IdPlan, device: Fuse) -> (Tried, Tried) {
     if let Err(error) = enter(plan) {
         return (Tried::failed(error), Tried::NotTried);
     }
-    let sandbox = mounted(ground);
+    let sandbox = if device == Fuse::Usable { mounted(ground) } else { Tried::NotTried };
     let proc = match daemon::fork() {
         Ok(Side::Child) => {
             let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -206,10 +211,14 @@ fn enter(plan: &IdPlan) -> Result<(), String> {
 /// Did a mount work?
 pub fn judge_mount(facts: &Facts, around: &confinement::Facts) -> Finding {
     const CHECK: &str = "mount";
-    let ordinary = is_ordinary(around.privilege);
-    let Tried::Failed { message, hint } = &facts.mount else {
-        let how = if ordinary { "fusermount3" } else { "mount(2)" };
-        return Finding::ok(CHECK, format!("an empty directory was mounted by {how}, and unmounted"));
+    let ordinary = is_ordinary(around.privilege) && around.uid != 0;
+    let (message, hint) = match &facts.mount {
+        Tried::Failed { message, hint } => (message, hint),
+        Tried::NotTried => return Finding::new(CHECK, Level::Missing, "not tried: /dev/fuse cannot be used"),
+        Tried::Works => {
+            let how = if ordinary { "fusermount3" } else { "mount(2)" };
+            return Finding::ok(CHECK, format!("an empty directory was mounted by {how}, and unmounted"));
+        }
     };
     let uses: &[Use] =
         if ordinary { &[Use::Mount, Use::Image] } else { &[Use::Mount, Use::Image, Use::Podman] };
@@ -220,13 +229,15 @@ pub fn judge_mount(facts: &Facts, around: &confinement::Facts) -> Finding {
     Finding::new(CHECK, Level::Missing, message).remedy(remedy).means(uses, Level::Missing, message)
 }
 
+/// Why is said by the finding about what is missing.
+const NOT_TRIED: &str = "not tried: there can be no namespaces, or /dev/fuse cannot be used";
+
 /// Did a mount in a sandbox work?
 pub fn judge_sandbox(facts: &Facts, namespaces: &namespaces::Facts) -> Finding {
     const CHECK: &str = "sandbox";
     match &facts.sandbox {
         Tried::Works => Finding::ok(CHECK, "an empty directory was mounted in namespaces of its own"),
-        Tried::NotTried => Finding::new(CHECK, Level::Missing, "not tried: there can be no namespaces")
-            .remedy("see namespaces"),
+        Tried::NotTried => Finding::new(CHECK, Level::Missing, NOT_TRIED),
         Tried::Failed { message, hint } => {
             let uses: &[Use] =
                 if namespaces.plan == IdPlan::Keep { &[Use::Run] } else { &[Use::Run, Use::Podman] };
@@ -243,8 +254,7 @@ pub fn judge_proc(facts: &Facts) -> Finding {
     const CHECK: &str = "/proc";
     match &facts.proc {
         Tried::Works => Finding::ok(CHECK, "it was mounted in a pid namespace of its own"),
-        Tried::NotTried => Finding::new(CHECK, Level::Missing, "not tried: there can be no namespaces")
-            .remedy("see namespaces"),
+        Tried::NotTried => Finding::new(CHECK, Level::Missing, NOT_TRIED),
         Tried::Failed { message, .. } => Finding::new(
             CHECK,
             Level::Limited,

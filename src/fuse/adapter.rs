@@ -10,7 +10,7 @@ use super::wire::{
     Body, CopyAnswer, DecodeError, DirBuffer, KernelCache, MAX_IO, Reply, Request, Room, Unique, decode,
 };
 use crate::error::{Error, Kind, Result};
-use crate::overlay::{Invalidation, NodeId, Overlay, Place, Supplied, Validity};
+use crate::overlay::{HandleId, Invalidation, NodeId, Overlay, Place, Supplied, Validity};
 
 /// The extended attribute of the root that describes the mount. Never listed, never set.
 const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
@@ -136,10 +136,10 @@ impl Adapter {
                 done(overlay.rename(at(name), Place { dir: new_dir, name: new_name }, mode))?
             }
             Body::Link { node, name } => entry(overlay.link(node, at(name))?),
-            Body::Open { mode } => Reply::Opened(overlay.open(node, mode)?.handle, KernelCache::Keep),
+            Body::Open { mode } => Reply::Opened(overlay.open(node, mode)?.handle, self.cache()),
             Body::Create { name, perm, umask, mode, existing } => {
                 let (made, opened) = overlay.create(&header.caller(umask), at(name), perm, mode, existing)?;
-                Reply::Created(made, self.validity, opened.handle, KernelCache::Keep)
+                Reply::Created(made, self.validity, opened.handle, self.cache())
             }
             Body::Tmpfile { perm, umask, access } => {
                 let (made, opened) = overlay.tmpfile(&header.caller(umask), node, perm, access)?;
@@ -206,6 +206,11 @@ impl Adapter {
             // Nothing of ours waits for long enough to be worth stopping; the request it is about is answered as usual.
             Body::Interrupt { .. } => Reply::Silence,
             Body::Destroy => Reply::Done,
+            // Answered, it is asked each time, and the kernel keeps no listing.
+            Body::Opendir if self.cache() == KernelCache::Drop => {
+                Reply::Opened(HandleId(0), KernelCache::Drop)
+            }
+            Body::Releasedir if self.cache() == KernelCache::Drop => Reply::Done,
             // ENOSYS once, and the kernel does it by itself from then on.
             Body::Flush | Body::Opendir | Body::Releasedir | Body::Access | Body::Poll | Body::Unknown(_) => {
                 return Err(Error::new(request.kind, Kind::NotImplemented));
@@ -213,6 +218,11 @@ impl Adapter {
             // Not ENOSYS: that would take ioctl's own errno away from every file.
             Body::Ioctl => return Err(Error::new("ioctl", Errno::ENOTTY)),
         })
+    }
+
+    /// Whether what the kernel has read stays true when a file is opened again: not where others change the layers.
+    fn cache(&self) -> KernelCache {
+        if self.validity.attr.is_zero() { KernelCache::Drop } else { KernelCache::Keep }
     }
 
     /// `allow_root` is `allow_other` to the kernel; here everybody else is turned away. What finishes something begun, or

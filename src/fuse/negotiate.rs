@@ -20,17 +20,25 @@ const NEEDED: InitFlags = InitFlags::FUSE_DONT_MASK
 const WELCOME: InitFlags = InitFlags::FUSE_ASYNC_READ
     .union(InitFlags::FUSE_ASYNC_DIO)
     .union(InitFlags::FUSE_DO_READDIRPLUS)
-    .union(InitFlags::FUSE_PARALLEL_DIROPS)
-    .union(InitFlags::FUSE_CACHE_SYMLINKS)
-    .union(InitFlags::FUSE_EXPLICIT_INVAL_DATA);
+    .union(InitFlags::FUSE_PARALLEL_DIROPS);
 
 /// Requests that the kernel sends ahead of their need, before it makes callers wait.
 const MAX_BACKGROUND: u16 = 64;
+
+/// When the kernel throws away what it has read of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DataCache {
+    /// When it is told so: nobody but us changes files.
+    UntilTold,
+    /// When size or time of change are others than before (`timeout=0`).
+    WhileUnchanged,
+}
 
 /// Answers INIT, and nothing else: fuser's own loop never runs.
 #[derive(Debug)]
 pub(super) struct Negotiator {
     pub(super) acl: Acl,
+    pub(super) data: DataCache,
 }
 
 impl fuser::Filesystem for Negotiator {
@@ -46,11 +54,15 @@ impl fuser::Filesystem for Negotiator {
             Acl::On => InitFlags::FUSE_POSIX_ACL,
             Acl::Off => InitFlags::empty(),
         };
+        let data = match self.data {
+            DataCache::UntilTold => InitFlags::FUSE_EXPLICIT_INVAL_DATA | InitFlags::FUSE_CACHE_SYMLINKS,
+            DataCache::WhileUnchanged => InitFlags::FUSE_AUTO_INVAL_DATA,
+        };
         config
             .add_capabilities(NEEDED | acl)
             .map_err(|missing| unsuitable(format!("it cannot do {missing:?}")))?;
         config
-            .add_capabilities(WELCOME & config.capabilities())
+            .add_capabilities((WELCOME | data) & config.capabilities())
             .map_err(|missing| unsuitable(format!("it cannot do {missing:?}")))?;
         // Each setter answers with the nearest value that it would take.
         config.set_max_write(MAX_IO).map_err(|most| unsuitable(format!("it writes {most} bytes at most")))?;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use super::adapter::{Adapter, Gate, Scratch};
 use super::mount::{AccessPolicy, Attachment, MountError, MountSpec, Unmounter, attach};
-use super::negotiate::Negotiator;
+use super::negotiate::{DataCache, Negotiator};
 use super::wire::{REQUEST_BUFFER, Reply, Unique};
 use crate::error::{Error, OpContext, Result};
 use crate::overlay::{Invalidation, NodeId, Overlay};
@@ -41,8 +41,12 @@ pub struct Mounted {
 /// Each says what to do; nothing stays mounted.
 pub fn mount(overlay: Arc<Overlay>, spec: &MountSpec) -> Result<Mounted, MountError> {
     let (connection, attachment) = attach(spec)?;
+    let data = match overlay.validity().attr.is_zero() {
+        true => DataCache::WhileUnchanged,
+        false => DataCache::UntilTold,
+    };
     let session = fuser::Session::from_fd(
-        Negotiator { acl: spec.acl },
+        Negotiator { acl: spec.acl, data },
         connection,
         // Who may ask is the mount's options' and the adapter's matter; fuser's own loop never runs.
         SessionACL::All,

@@ -54,6 +54,17 @@ impl Cell {
         Ok(kept)
     }
 
+    /// Closes the descriptor if it is open and not what it should be, so that it is opened again when it is needed.
+    pub(super) fn close_unless(&self, is_right: impl FnOnce(&OwnedFd) -> bool) {
+        if self.0.pinned.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut slot = self.0.fd.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_some_and(|fd| !is_right(fd)) {
+            *slot = None;
+        }
+    }
+
     /// The descriptor, if it is open now.
     fn open_one(&self) -> Option<Arc<OwnedFd>> {
         let fd = self.0.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()?;

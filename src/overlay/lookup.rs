@@ -50,9 +50,13 @@ impl Overlay {
         name: Name<'_>,
     ) -> Result<Option<(Arc<Node>, Attr)>> {
         if let Some(child) = state.children.get(name.as_bytes()) {
-            let attr = self.attr(child)?;
-            child.hold();
-            return Ok(Some((Arc::clone(child), attr)));
+            if self.options.trusts_listings || state.removed || self.is_still(node, dir, name, child)? {
+                let attr = self.attr(child)?;
+                child.hold();
+                return Ok(Some((Arc::clone(child), attr)));
+            }
+            let child = Arc::clone(child);
+            self.lose(node, state, name, &child);
         }
         if state.removed || self.listed_absent(state, name) {
             return Ok(None);
@@ -147,8 +151,13 @@ impl Overlay {
             _ => dir.lowers.get(part),
         };
         let Some(lower) = lower else { return Ok(Found::Absent) };
-        let dir = self.lower_dir(lower)?;
+        let Some(dir) = self.lower_dir_now(lower)? else { return Ok(Found::Absent) };
+        let read;
         let oci = match lower.oci.get() {
+            _ if !self.options.trusts_listings => {
+                read = dir.oci_marks()?;
+                &read
+            }
             Some(known) => known,
             None => {
                 let marks = dir.oci_marks()?;
@@ -446,7 +455,7 @@ fn lower_part(dir: &DirNode, part: &DirPart) -> LowerPart {
 }
 
 /// Where a file is, if it is in a lower layer.
-fn lower_file(node: &Arc<Node>, dir: &DirNode, part: &LeafPart) -> Option<LowerFile> {
+pub(super) fn lower_file(node: &Arc<Node>, dir: &DirNode, part: &LeafPart) -> Option<LowerFile> {
     if let Some(entry) = part.found.entry {
         return Some(LowerFile::Entry { depth: part.depth, entry });
     }

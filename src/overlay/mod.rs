@@ -5,6 +5,7 @@
 mod acl;
 mod address;
 mod attributes;
+mod behind;
 #[cfg(feature = "image")]
 mod comparing;
 mod copy_up;

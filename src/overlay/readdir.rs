@@ -28,10 +28,9 @@ impl Overlay {
         }
         {
             let mut state = dir.lock();
-            if cookie == 0 && !self.options.trusts_listings {
-                self.reload_names(&node, dir, &mut state)?;
-            } else {
-                self.load_names(&node, dir, &mut state)?;
+            match cookie {
+                0 => self.fresh_names(&node, dir, &mut state)?,
+                _ => self.load_names(&node, dir, &mut state)?,
             }
         }
         let mut cookie = cookie.max(DOT_DOT);
@@ -96,7 +95,11 @@ impl Overlay {
         Ok(())
     }
 
-    fn reload_names(&self, node: &Arc<Node>, dir: &DirNode, state: &mut DirState) -> Result<()> {
+    /// As [`Overlay::load_names`]; where others change the layers, the listing is that of now.
+    pub(super) fn fresh_names(&self, node: &Arc<Node>, dir: &DirNode, state: &mut DirState) -> Result<()> {
+        if self.options.trusts_listings {
+            return self.load_names(node, dir, state);
+        }
         let fresh = self.read_names(node, dir, state.removed)?;
         match &mut state.names {
             Some(names) => names.refresh(fresh),
@@ -118,7 +121,7 @@ impl Overlay {
             parts.push((DirIn::Fd(self.upper_fd(node, dir, part)?, &upper.layer), part.xwhiteouts));
         }
         for part in &dir.lowers {
-            parts.push((self.lower_dir(part)?, part.xwhiteouts));
+            parts.extend(self.lower_dir_now(part)?.map(|dir| (dir, part.xwhiteouts)));
         }
         for (part, xwhiteouts) in parts {
             // Whiteouts act on the layers below, not on what their own layer lists later.

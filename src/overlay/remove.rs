@@ -258,7 +258,7 @@ impl Overlay {
         state: &mut DirState,
         name: Name<'_>,
     ) -> Result<()> {
-        self.load_names(node, dir, state)?;
+        self.fresh_names(node, dir, state)?;
         match &state.names {
             Some(names) if !names.is_empty() => Err(Error::new("rmdir", Kind::NotEmpty).at(name.as_bytes())),
             _ => Ok(()),

@@ -1,6 +1,7 @@
 //! What each option changes.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 
 use crate::needs;
@@ -118,6 +119,50 @@ fn with_a_timeout_of_nothing_changes_behind_the_mount_are_seen() {
     assert_eq!(m.stat("d/f").mode() & 0o777, 0o600);
     fs::write(m.upper("d/new"), "new").unwrap();
     assert_eq!(m.text("d/new"), "new");
+}
+
+#[test]
+fn with_a_timeout_of_nothing_a_lower_that_changes_is_seen() {
+    needs!(Lamina);
+    let mut m = Setup::text(
+        "layer 2\nfile d/top \"top\"\nlayer 1\nfile d/f \"one\" mode=644\nfile d/gone \"gone\"\nfile d/kind \"kind\"\n\
+         file d/sub/x \"x\"\nupper\n",
+    )
+    .lamina_options("timeout=0")
+    .mount();
+    assert_eq!(m.names("d"), ["f", "gone", "kind", "sub", "top"]);
+    assert_eq!(
+        (m.text("d/f"), m.text("d/kind"), m.text("d/sub/x")),
+        ("one".into(), "kind".into(), "x".into())
+    );
+    assert!(m.absent("d/new"));
+    let mut open = File::open(m.at("d/f")).unwrap();
+
+    fs::write(m.lower(1, "d/new"), "new").unwrap();
+    fs::remove_file(m.lower(1, "d/gone")).unwrap();
+    assert_eq!(m.names("d"), ["f", "kind", "new", "sub", "top"]);
+    assert_eq!(m.text("d/new"), "new");
+    assert!(m.absent("d/gone"));
+
+    fs::write(m.lower(1, "d/f"), "and more").unwrap();
+    assert_eq!((m.stat("d/f").len(), m.text("d/f")), (8, "and more".into()));
+    let mut read = String::new();
+    open.read_to_string(&mut read).unwrap();
+    assert_eq!(read, "and more", "through what was open before, too");
+
+    fs::rename(m.lower(1, "d/sub"), m.lower(1, "away")).unwrap();
+    fs::create_dir(m.lower(1, "d/sub")).unwrap();
+    fs::write(m.lower(1, "d/sub/y"), "y").unwrap();
+    assert_eq!(m.names("d/sub"), ["y"]);
+    assert_eq!(m.text("d/sub/y"), "y");
+    assert!(m.absent("d/sub/x"));
+
+    fs::remove_file(m.lower(1, "d/kind")).unwrap();
+    fs::create_dir(m.lower(1, "d/kind")).unwrap();
+    fs::write(m.lower(1, "d/kind/z"), "z").unwrap();
+    assert_eq!(m.text("d/kind/z"), "z");
+    assert!(m.stat("d/kind").is_dir());
+    m.changed_lowers();
 }
 
 #[test]

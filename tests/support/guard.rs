@@ -537,6 +537,13 @@ impl Mount {
         self.layers.take().expect("mounted")
     }
 
+    /// The test itself has changed the lowers: what they are now is what they must stay.
+    pub fn changed_lowers(&mut self) {
+        for (layer, before) in &mut self.lowers {
+            *before = Snapshot::of(layer);
+        }
+    }
+
     fn finish(&mut self) -> Result<(), String> {
         let point = self.point();
         if std::mem::take(&mut self.mounted) {

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::time::Duration;
 
 use super::*;
 use crate::config::{Behaviour, StackSpec};
@@ -18,13 +19,17 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Fixture::of(&Behaviour::default())
+    }
+
+    fn of(behaviour: &Behaviour) -> Self {
         let layer = tempfile::tempdir().unwrap();
         fs::write(layer.path().join("file"), "content").unwrap();
         symlink("../else/where", layer.path().join("link")).unwrap();
         fs::create_dir(layer.path().join("dir")).unwrap();
         let spec =
             StackSpec { lowers: vec![layer.path().to_path_buf().into()], data_only: Vec::new(), upper: None };
-        let overlay = Overlay::open_stack(&spec, &Behaviour::default()).unwrap();
+        let overlay = Overlay::open_stack(&spec, behaviour).unwrap();
         let adapter = Adapter::new(Arc::new(overlay), INFO.to_vec());
         Fixture { layer, adapter, scratch: Scratch::default() }
     }
@@ -132,6 +137,18 @@ fn what_the_kernel_does_by_itself_is_not_implemented_here() {
     }
     assert_eq!(fixture.ask(NodeId::ROOT, Body::Ioctl), Reply::Failed(Errno::ENOTTY));
     assert_eq!(fixture.ask(NodeId::ROOT, Body::Interrupt { of: Unique(3) }), Reply::Silence);
+}
+
+#[test]
+fn where_others_change_the_layers_the_kernel_keeps_no_listing_and_no_data() {
+    let mut fixture = Fixture::of(&Behaviour { timeout: Duration::ZERO, ..Behaviour::default() });
+    let opened = fixture.ask(NodeId::ROOT, Body::Opendir);
+    assert!(matches!(opened, Reply::Opened(_, KernelCache::Drop)), "{opened:?}");
+    assert_eq!(fixture.ask(NodeId::ROOT, Body::Releasedir), Reply::Done);
+    let node = fixture.find(b"file").node;
+    let mode = OpenMode { access: Access::Read, truncate: Truncate::Keep };
+    let opened = fixture.ask(node, Body::Open { mode });
+    assert!(matches!(opened, Reply::Opened(_, KernelCache::Drop)), "{opened:?}");
 }
 
 #[test]

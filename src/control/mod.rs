@@ -11,6 +11,8 @@ pub mod mounts;
 #[cfg(feature = "cli")]
 mod patience;
 #[cfg(feature = "cli")]
+pub mod refresh;
+#[cfg(feature = "cli")]
 pub mod table;
 #[cfg(feature = "cli")]
 pub mod unmount;

@@ -55,15 +55,12 @@ impl Overlay {
     fn refresh_dir(&self, node: &Arc<Node>, todo: &mut Vec<Arc<Node>>, found: &mut Found) -> Result<()> {
         let dir = directory(node)?;
         let known: Vec<_> = {
-            let mut state = dir.lock();
+            let state = dir.lock();
             if state.removed {
                 return Ok(());
             }
-            if !dir.lowers.is_empty() {
-                found.stale.push(Invalidation::Content(node.id));
-                if let Err(error) = self.list_anew(node, dir, &mut state, &mut found.stale) {
-                    found.fail(error);
-                }
+            for part in &dir.lowers {
+                part.forget_deletions();
             }
             state.children.keys().cloned().collect()
         };
@@ -83,7 +80,12 @@ impl Overlay {
                 (Err(error), _) => found.fail(error),
             }
         }
-        Ok(())
+        if dir.lowers.is_empty() {
+            return Ok(());
+        }
+        found.stale.push(Invalidation::Content(node.id));
+        // After the names: what is lost leaves the listing, and what has come in its place is in it again.
+        self.list_anew(node, dir, &mut dir.lock(), &mut found.stale)
     }
 
     /// Lists a directory again. The kernel may believe of any name that has no node that there is none.
@@ -94,10 +96,7 @@ impl Overlay {
         state: &mut DirState,
         stale: &mut Vec<Invalidation>,
     ) -> Result<()> {
-        for part in &dir.lowers {
-            part.forget_deletions();
-        }
-        let fresh = match self.read_names(node, dir, false) {
+        let fresh = match self.read_names(node, dir, state.removed) {
             Ok(fresh) => fresh,
             Err(error) => {
                 state.names = None;

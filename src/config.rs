@@ -185,6 +185,8 @@ pub enum Whiteouts {
     Auto,
     /// The kernel's forms only; `.wh.` names are ordinary names everywhere (`whiteouts=kernel`).
     Kernel,
+    /// As `Kernel`, and in lower layers those of unionfs-fuse, too: `.unionfs-fuse/PATH_HIDDEN~` (`whiteouts=unionfs-fuse`).
+    UnionfsFuse,
 }
 
 /// What reaches the disk when.

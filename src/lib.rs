@@ -5,14 +5,20 @@
 
 #[cfg(feature = "image")]
 pub mod changes;
+#[cfg(feature = "image")]
+pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 #[cfg(feature = "fuse")]
 pub mod control;
 #[cfg(feature = "image")]
+pub mod convert;
+#[cfg(feature = "image")]
 pub mod diff;
 pub mod digest;
+#[cfg(feature = "cli")]
+pub mod doctor;
 pub mod error;
 #[cfg(feature = "fuse")]
 pub mod fuse;

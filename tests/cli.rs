@@ -4,6 +4,8 @@
 
 #[path = "cli/compatible.rs"]
 mod compatible;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/install.rs"]
@@ -12,6 +14,8 @@ mod install;
 mod live;
 #[path = "cli/preflight.rs"]
 mod preflight;
+#[path = "cli/refuse.rs"]
+mod refuse;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/usage.rs"]

@@ -40,5 +40,7 @@ mod mount {
     mod rename;
     mod special;
     mod statfs;
+    mod unionfs_fuse;
+    mod upkeep;
     mod xattrs;
 }

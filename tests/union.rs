@@ -28,3 +28,5 @@ mod renames;
 mod storm;
 #[path = "union/tars.rs"]
 mod tars;
+#[path = "union/upkeep.rs"]
+mod upkeep;

@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
-    browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls, man, mount, run,
-    store, umount, unpack, waste,
+    browse, cat, check, commit, completions, convert, diff, doctor, explain, extract, inspect, layers, list,
+    ls, man, mount, run, store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -35,6 +35,14 @@ pub const EPILOGUE: Epilogue = Epilogue {
         Example {
             what: "change it, and make a new image of it",
             command: "lamina mount app.tar /mnt --upper changes; lamina commit /mnt oci:images:new",
+        },
+        Example {
+            what: "which layer and instruction a file comes from, or why it is missing",
+            command: "lamina explain app.tar /etc/passwd",
+        },
+        Example {
+            what: "what a mount has changed; what an image carries in vain; and all to browse",
+            command: "lamina diff /mnt; lamina waste app.tar; lamina browse app.tar",
         },
         Example {
             what: "directories as layers, app on top; changes are kept in ./changes",
@@ -145,10 +153,25 @@ pub enum Command {
     ///
     /// An upper directory becomes a layer, on top of the image that the changes were made over. The image's id is printed.
     Commit(commit::CommitArgs),
+    /// Look for what is wrong in an upper directory, and repair it
+    ///
+    /// Markers that cannot be read or mean nothing, redirects to nothing, whiteouts without purpose, and what an interrupted mount
+    /// has left. The upper must not be mounted.
+    Check(check::CheckArgs),
+    /// Change the form in which an upper directory says what was changed
+    ///
+    /// The markers of the kernel's overlay, those of an ordinary user, or the whiteout files of images' layers. The upper must not
+    /// be mounted.
+    Convert(convert::ConvertArgs),
     /// Show and tidy up the layers that are kept
     ///
     /// What images needed to be verified and decompressed is kept, so that they are mounted at once the next time.
     Store(store::StoreCommand),
+    /// Say what this machine and user can do, and what to change where something does not work
+    ///
+    /// Kernel, /dev/fuse, fusermount3, namespaces, ids, file systems: each with its verdict, the reason and the setting that
+    /// changes it. What can be tried is tried.
+    Doctor(doctor::DoctorArgs),
     /// Print completions for a shell
     ///
     /// Write them to where the shell looks for them, and start a new shell.

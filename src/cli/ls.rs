@@ -78,7 +78,7 @@ pub struct LsArgs {
 /// Where rows go.
 trait Sink {
     /// These rows come next, though others may come between them.
-    fn announce(&mut self, rows: &[Row]);
+    fn announce(&mut self, rows: &mut dyn Iterator<Item = &Row>);
     /// The next row.
     fn row(&mut self, row: &Row) -> Result<Reader, Failure>;
     /// There are no more.

@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, browse, cat, commit, completions, diff, explain, extract, inspect, layers, list, ls,
-    mount, store, terminal, umount, unpack, waste,
+    Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, doctor, explain, extract,
+    inspect, layers, list, ls, mount, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -52,7 +52,10 @@ pub enum Page {
     Layers,
     Unpack,
     Commit,
+    Check,
+    Convert,
     Store,
+    Doctor,
     Completions,
     Man,
 }
@@ -75,7 +78,10 @@ impl Page {
             Page::Layers => "layers",
             Page::Unpack => "unpack",
             Page::Commit => "commit",
+            Page::Check => "check",
+            Page::Convert => "convert",
             Page::Store => "store",
+            Page::Doctor => "doctor",
             Page::Completions => "completions",
             Page::Man => "man",
         }
@@ -98,7 +104,10 @@ impl Page {
             Page::Layers => layers::EPILOGUE,
             Page::Unpack => unpack::EPILOGUE,
             Page::Commit => commit::EPILOGUE,
+            Page::Check => check::EPILOGUE,
+            Page::Convert => convert::EPILOGUE,
             Page::Store => store::EPILOGUE,
+            Page::Doctor => doctor::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
             Page::Man => EPILOGUE,
         }
@@ -106,9 +115,8 @@ impl Page {
 
     fn exit_status(self) -> &'static [Note] {
         match self {
-            Page::Run => &[super::run::EXIT_STATUS],
             // Their own, with their notes.
-            Page::Diff | Page::Waste => &[],
+            Page::Diff | Page::Waste | Page::Run | Page::Check | Page::Doctor => &[],
             _ => &[args::EXIT_STATUS],
         }
     }

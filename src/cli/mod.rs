@@ -3,10 +3,13 @@
 mod args;
 mod browse;
 mod cat;
+mod check;
 mod commit;
 mod compat;
 mod completions;
+mod convert;
 mod diff;
+mod doctor;
 mod epilogue;
 mod explain;
 mod extract;
@@ -31,6 +34,7 @@ mod store;
 mod terminal;
 mod umount;
 mod unpack;
+mod upkeep;
 mod waste;
 mod workdir;
 
@@ -98,13 +102,20 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Diff(diff) => {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
         }
+        Command::Check(check) => {
+            return cli.log.init().map_err(Failure::unanswered).and_then(|()| check::run(check));
+        }
         Command::Waste(waste) => {
             return cli.log.init().map_err(|failure| waste.failed(failure)).and_then(|()| waste::run(waste));
         }
         Command::Browse(browse) => cli.log.init().and_then(|()| browse::run(browse)),
+        Command::Doctor(doctor) => {
+            return cli.log.init().map_err(Failure::unanswered).and_then(|()| doctor::run(doctor));
+        }
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),
+        Command::Convert(convert) => cli.log.init().and_then(|()| convert::run(convert)),
         Command::Store(store) => cli.log.init().and_then(|()| store::run(store)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),

@@ -46,7 +46,7 @@ const OPTIONS: &str = "\
 Mount options, separated by commas
 
 About the union: ro, redirect_dir=on|follow|nofollow|off, index=on|off, xino=on|auto|off, userxattr, volatile, \
-fsync=0|1, whiteouts=auto|kernel, timeout=SECONDS, noacl, noxattrs=1, uidmapping=ID:MAPPED:LEN, gidmapping=..., \
+fsync=0|1, whiteouts=auto|kernel|unionfs-fuse, timeout=SECONDS, noacl, noxattrs=1, uidmapping=ID:MAPPED:LEN, gidmapping=..., \
 squash_to_root, squash_to_uid=UID, squash_to_gid=GID, xattr_permissions=0|1|2, static_nlink, ino32_t.
 
 About the mount: nonempty, allow_other, allow_root, nosuid, nodev, noexec, noatime, fsname=NAME, max_threads=N. As \
@@ -73,6 +73,7 @@ pub const OPTION_WORDS: &[&str] = &[
     "fsync=1",
     "whiteouts=auto",
     "whiteouts=kernel",
+    "whiteouts=unionfs-fuse",
     "timeout=",
     "noacl",
     "noxattrs=1",

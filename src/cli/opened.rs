@@ -1,17 +1,22 @@
 //! A SOURCE to look into: its stack, opened read-only without a mount, and what is known of each layer.
 
+mod as_mounted;
+mod legible;
 mod resolved;
 mod selection;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use nix::errno::Errno;
 
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::layers::instruction;
-use crate::config::{Behaviour, LowerSpec, StackSpec, StatOverride, UpperSpec, Whiteouts};
+use crate::config::{Behaviour, Index, LowerSpec, StackSpec, UpperSpec};
 use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
 use crate::digest::Digest;
@@ -83,6 +88,8 @@ pub struct Opened {
     pub overlay: Overlay,
     /// What is known of each ordinary layer, top first: as the union counts its depths.
     pub layers: Vec<LayerFacts>,
+    /// Which of the source's layers these are.
+    pub selection: Selection,
     _leases: Vec<Arc<Lease>>,
 }
 
@@ -141,6 +148,7 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
                 SourceKind::Image
             }
             None => {
+                there(&path)?;
                 facts.push(plain(&path, Role::Lower));
                 spec.lowers.push(path.into());
                 SourceKind::Directory
@@ -159,6 +167,44 @@ pub fn find(word: &OsStr, select: &SelectArgs, store: &StoreArgs) -> Result<Know
 }
 
 impl Known {
+    /// This one on top of another: one stack of both, as several SOURCEs of a mount are.
+    ///
+    /// # Errors
+    /// A live mount with an upper below another layer.
+    pub fn over(mut self, below: Known) -> Result<Known, Failure> {
+        if below.spec.upper.is_some() {
+            return Err(Failure::usage(format!(
+                "'{}' is a mount with an upper, which lies on top of all",
+                below.name
+            ))
+            .hint("name the layers below it instead"));
+        }
+        self.spec.lowers.extend(below.spec.lowers);
+        self.spec.data_only.extend(below.spec.data_only);
+        self.layers.extend(below.layers);
+        let count = self.layers.len();
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            layer.number = count - index;
+        }
+        self.leases.extend(below.leases);
+        self.kind = SourceKind::Layers;
+        Ok(self)
+    }
+
+    /// The union with an upper that can be written. Layers as they are: what a mount's options would change is not.
+    ///
+    /// # Errors
+    /// It has an upper already; those of a mount.
+    pub fn writable(&self, upper: UpperSpec) -> Result<Overlay, Failure> {
+        if self.spec.upper.is_some() {
+            return Err(Failure::usage(format!("the mount '{}' has an upper of its own", self.name))
+                .hint("name what is below it instead"));
+        }
+        let spec = StackSpec { upper: Some(upper), ..self.spec.clone() };
+        let behaviour = Behaviour { read_only: false, ..self.behaviour.clone() };
+        Ok(Overlay::open_stack(&spec, &behaviour)?)
+    }
+
     /// With a directory that was the upper over it.
     ///
     /// # Errors
@@ -181,6 +227,11 @@ impl Known {
     pub fn open(&self, selection: Selection) -> Result<Opened, Failure> {
         let (mut spec, mut facts) = (self.spec.clone(), self.layers.clone());
         let topmost = selection.topmost(&self.name, &facts)?;
+        let selection = match selection {
+            // Up to the top are all, and so is said of what is missing.
+            Selection::UpTo(_) if topmost == 0 => Selection::All,
+            selection => selection,
+        };
         let overlay = match selection {
             Selection::All => Overlay::open_stack(&spec, &self.behaviour)?,
             Selection::Only(_) => {
@@ -204,9 +255,33 @@ impl Known {
             name: self.name.clone(),
             overlay,
             layers: facts,
+            selection: match selection {
+                Selection::UpTo(_) if topmost == 0 => Selection::All,
+                other => other,
+            },
             _leases: self.leases.clone(),
         })
     }
+}
+
+/// Is something at the path? Where a tag was appended to a layout's path, says how tags are told.
+fn there(path: &Path) -> Result<(), Failure> {
+    let Err(error) = fs::metadata(path) else { return Ok(()) };
+    let shown = super::terminal::shown(path);
+    let word = path.as_os_str().as_bytes();
+    let colons = word.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
+    let before_tag = colons
+        .filter_map(|at| word.get(..at).map(|before| Path::new(OsStr::from_bytes(before))))
+        .find(|before| before.exists());
+    let hint = match before_tag {
+        Some(before) if before.is_dir() => format!("an image in a directory, with its tag, is oci:{shown}"),
+        Some(before) => {
+            format!("--tag names one of several images in {}", super::terminal::shown(before))
+        }
+        None => "check the path".to_owned(),
+    };
+    let problem = Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
+    Err(Failure::trouble(format!("source '{shown}' cannot be opened: {problem}")).hint(hint))
 }
 
 /// A directory. Its number is given once all layers are known.
@@ -262,7 +337,10 @@ fn live(path: &Path) -> Result<Option<MountInfo>, Failure> {
         return Ok(None);
     };
     match mounts::ask(mount) {
-        State::Live(info) => Ok(Some(*info)),
+        State::Live(info) => {
+            legible::refuse(path, mount.owner, &info)?;
+            Ok(Some(*info))
+        }
         State::Foreign => Ok(None),
         State::Dead => {
             Err(Failure::trouble(format!("the daemon of the mount '{}' has ended", path.display())).hint(
@@ -296,17 +374,13 @@ fn add_mount(
         ))
         .hint("name its layers instead: overlay:TOP:...:BASE"));
     }
-    let has = |option: &str| info.options.iter().any(|there| there == option);
-    if has("whiteouts=kernel") {
-        behaviour.whiteouts = Whiteouts::Kernel;
-    }
-    behaviour.stat_override = match (has("xattr_permissions=1"), has("xattr_permissions=2")) {
-        (true, _) => StatOverride::Privileged,
-        (_, true) => StatOverride::Containers,
-        _ => StatOverride::Off,
-    };
+    let mounted = as_mounted::understand(&info.options)?;
+    *behaviour = mounted.behaviour;
     if let (Some(upper), Some(work)) = (&info.upper, &info.work) {
         let upper = UpperSpec { upper: upper.into(), work: work.into() };
+        if mounted.index == Index::On {
+            as_mounted::warn_of_index(path, &upper.work);
+        }
         facts.push(plain(&upper.upper, Role::Upper));
         spec.upper = Some(upper);
     }
@@ -339,7 +413,13 @@ fn add_mounted_image(
     let reference = ImageRef::parse(OsStr::new(name))
         .map_err(|error| Failure::trouble(error.to_string()).hint(error.hint()))?;
     let before = facts.len();
-    add_image(&reference, images, spec, facts)?;
+    if !add_image(&reference, images, spec, facts)? {
+        return Err(Failure::trouble(format!(
+            "the image '{name}', mounted at '{}', is not there any more",
+            path.display()
+        ))
+        .hint("put it back to look into the mount"));
+    }
     let now = facts.get(before..).unwrap_or_default();
     let same = now.len() == layers.len()
         && now

@@ -353,7 +353,11 @@ impl Options {
             }
             "metacopy" => self.metacopy = Some(value.one_of(&[("on", Switch::On), ("off", Switch::Off)])?),
             "whiteouts" => {
-                let values = [("auto", Whiteouts::Auto), ("kernel", Whiteouts::Kernel)];
+                let values = [
+                    ("auto", Whiteouts::Auto),
+                    ("kernel", Whiteouts::Kernel),
+                    ("unionfs-fuse", Whiteouts::UnionfsFuse),
+                ];
                 self.whiteouts = Some(value.one_of(&values)?);
             }
             "fsync" => {

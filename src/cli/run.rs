@@ -29,7 +29,7 @@ use crate::source::images::Images;
 use crate::source::preflight::{self, Covering};
 use crate::source::{self, Source};
 
-/// The exit codes, for the man page.
+/// The exit codes, which are those of podman.
 pub const EXIT_STATUS: Note = Note {
     heading: "Exit status",
     text: "That of the command, or 128 and the number of the signal that ended it. 125: lamina itself has failed, or the command line \
@@ -67,6 +67,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
             text: "With newuidmap and a range in /etc/subuid and /etc/subgid there are all users in it; without, only root, and \
                    what changes owners or users fails.",
         },
+        EXIT_STATUS,
     ],
 };
 

@@ -1,11 +1,14 @@
 //! Text for people: standard output, and paths in it.
 
+mod json;
+
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use unicode_width::UnicodeWidthStr;
 
+pub use self::json::write_indented;
 use super::Failure;
 use crate::error::describe;
 
@@ -76,11 +79,11 @@ impl JsonArray {
 
     /// Writes an element.
     pub fn push(&mut self, element: &impl serde::Serialize) -> Result<Reader, Failure> {
-        let json = serde_json::to_string(element)
-            .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
+        let mut line = Vec::new();
+        json::write(&mut line, element).map_err(|error| unmade(&error))?;
         let before = std::mem::replace(&mut self.before, ",\n");
         self.out.write(before.as_bytes())?;
-        self.out.write(json.as_bytes())
+        self.out.write(&line)
     }
 
     /// Writes the end.
@@ -93,12 +96,26 @@ impl JsonArray {
 
 /// A value as indented JSON, for [`print`].
 pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    let json = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::trouble(format!("JSON cannot be made: {error}")))?;
-    Ok(format!("{json}\n"))
+    let mut text = Vec::new();
+    write_indented(&mut text, value).map_err(|error| unmade(&error))?;
+    text.push(b'\n');
+    String::from_utf8(text).map_err(|_| Failure::trouble("JSON cannot be made: it is not UTF-8"))
 }
 
-/// A path on one line: control characters are escaped, and so are bytes that are not UTF-8.
+fn unmade(error: &serde_json::Error) -> Failure {
+    Failure::trouble(format!("JSON cannot be made: {error}"))
+}
+
+/// Does a character do something else on a terminal than to be drawn? Control characters do, those that end a line, and those that
+/// turn the direction of what follows (Unicode Standard Annex #9, 2 "Directional Formatting Characters"), by which a name looks like another.
+pub fn acts(c: char) -> bool {
+    let separates = matches!(c, '\u{2028}' | '\u{2029}');
+    let directs =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || separates || directs
+}
+
+/// A path on one line: characters that act on a terminal are escaped, and so are bytes that are not UTF-8.
 pub fn shown(path: &Path) -> String {
     shown_bytes(path.as_os_str().as_bytes())
 }
@@ -108,7 +125,7 @@ pub fn shown_bytes(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            match c.is_control() {
+            match acts(c) {
                 true => text.extend(c.escape_default()),
                 false => text.push(c),
             }
@@ -145,6 +162,16 @@ pub fn table(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Strin
 /// Columns of which the last holds text of any length: it is cut where the line would be wider than the terminal. `None` where
 /// less than [`LEAST_CUT`] cells would be left of it.
 pub fn columns_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Option<String> {
+    columns_with_cut_text(head, rows, width, LEAST_CUT)
+}
+
+/// The same; `None` where less than `least` cells would be left of the text.
+pub fn columns_with_cut_text(
+    head: &[&str],
+    rows: &[Vec<String>],
+    width: Option<usize>,
+    least: usize,
+) -> Option<String> {
     let (Some(width), Some(last)) = (width, head.len().checked_sub(1)) else {
         return Some(table(head, rows, None));
     };
@@ -154,7 +181,7 @@ pub fn columns_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usiz
     let before: usize =
         (0..last).map(|column| cells(column).map(|cell| cell.width()).max().unwrap_or(0) + 2).sum();
     let left = width.saturating_sub(before);
-    if left < LEAST_CUT {
+    if left < least {
         return None;
     }
     let shorten = |row: &Vec<String>| {
@@ -295,5 +322,10 @@ mod tests {
     fn a_path_stays_on_its_line() {
         assert_eq!(shown(Path::new("/a\nb\u{1b}[2Jé")), "/a\\nb\\u{1b}[2Jé");
         assert_eq!(shown_bytes(b"a\xff\xc3b"), "a\\xff\\xc3b");
+        assert_eq!(
+            shown_bytes("a\u{202e}gpj.exe\u{9b}\u{2028}".as_bytes()),
+            r"a\u{202e}gpj.exe\u{9b}\u{2028}"
+        );
+        assert_eq!(shown_bytes("\u{5d0}e\u{301}\u{200d}".as_bytes()), "\u{5d0}e\u{301}\u{200d}");
     }
 }

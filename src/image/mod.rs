@@ -25,7 +25,7 @@ mod skopeo;
 mod storage;
 pub mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod verify;
 pub mod write;
 

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::found::{Attributes, Found, FoundDir, FoundLeaf};
+use super::unionfs::{Hidden, Which};
 use crate::config::{Namespace, StatOverride};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{
     FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, Metacopy, OCI_OPAQUE, OciName, OpaqueMark, RecordedType,
-    Redirect, StatRecord, XattrRules, literal_xattr, override_xattrs_read,
+    Redirect, StatRecord, XattrRules, is_unionfs_meta, literal_xattr, override_xattrs_read,
 };
 use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::fs::{At, Stat};
@@ -65,6 +66,8 @@ pub struct Layer {
     pub rules: LayerRules,
     root: OwnedFd,
     root_io: OwnedFd,
+    /// The whiteouts of unionfs-fuse, where they are read.
+    hidden: Option<Hidden>,
 }
 
 impl Layer {
@@ -96,7 +99,17 @@ impl Layer {
             rules,
             root,
             root_io,
+            hidden: None,
         })
+    }
+
+    /// Has whiteouts read as unionfs-fuse writes them, too.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn with_unionfs_fuse(mut self) -> Result<Layer> {
+        self.hidden = Hidden::open(self.root()).in_layer(self.id)?;
+        Ok(self)
     }
 
     /// The root, as an O_PATH descriptor.
@@ -116,10 +129,31 @@ impl Layer {
 
     /// A directory of the layer, as an O_PATH descriptor.
     pub fn open_dir(&self, path: &RelPath) -> Result<OwnedFd> {
+        let stand_in = |errno| match (&self.hidden, errno) {
+            (Some(hidden), Errno::ENOENT) => {
+                hidden.stand_in(path)?.ok_or(Error::new("open directory", errno))
+            }
+            _ => Err(Error::new("open directory", errno)),
+        };
         fs::open_dir_below(self.root(), path.as_bytes())
-            .op("open directory")
+            .or_else(stand_in)
             .at(path.as_bytes())
             .in_layer(self.id)
+    }
+
+    /// A directory in a directory of the layer, as an O_PATH descriptor.
+    pub fn enter(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<OwnedFd> {
+        if let Some(hidden) = &self.hidden
+            && let Which::StandIn(path) = hidden.which(dir)?
+        {
+            return self.open_dir(&path.join(name));
+        }
+        match (fs::open_at(dir, name, libc::O_PATH | libc::O_DIRECTORY, 0), &self.hidden) {
+            (Err(Errno::ENOENT), Some(hidden)) => match hidden.which(dir)? {
+                Which::Real(path) | Which::StandIn(path) => self.open_dir(&path.join(name)),
+            },
+            (opened, _) => opened.op("open directory").at(name.as_bytes()).in_layer(self.id),
+        }
     }
 
     /// The attributes of an object, with a recorded owner and mode applied.
@@ -176,11 +210,15 @@ impl Layer {
         if !matches!(self.oci_meaning(dir, name)?, OciName::Plain(_)) {
             return Ok(Found::Absent);
         }
+        let which = self.hidden.as_ref().map(|hidden| hidden.which(dir)).transpose()?;
         let stat = match fs::stat(at) {
+            _ if matches!(which, Some(Which::StandIn(_))) || is_meta(which.as_ref(), name) => {
+                return self.not_there(which.as_ref(), name, deleted_by_name);
+            }
             Ok(stat) => stat,
             // A layer whose file system takes only shorter names cannot hold a longer one.
             Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {
-                return Ok(if deleted_by_name { Found::Whiteout } else { Found::Absent });
+                return self.not_there(which.as_ref(), name, deleted_by_name);
             }
             Err(errno) => return Err(Error::new("look up", errno)),
         };
@@ -192,6 +230,30 @@ impl Layer {
                 Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy: None, entry: None }))
             }
         }
+    }
+
+    /// What there is to say of a name that the layer does not have.
+    fn not_there(&self, which: Option<&Which>, name: Name<'_>, deleted_by_name: bool) -> Result<Found> {
+        if deleted_by_name {
+            return Ok(Found::Whiteout);
+        }
+        let (Some(hidden), Some(Which::Real(dir) | Which::StandIn(dir))) = (&self.hidden, which) else {
+            return Ok(Found::Absent);
+        };
+        if is_meta(which, name) {
+            return Ok(Found::Absent);
+        }
+        let stat = hidden.stand_in_stat(&dir.join(name))?;
+        Ok(stat.map_or(Found::Absent, |stat| {
+            Found::Dir(FoundDir {
+                stat,
+                opaque: false,
+                xwhiteouts: false,
+                redirect: None,
+                attributes: Attributes::Below,
+                entry: None,
+            })
+        }))
     }
 
     fn look_regular(&self, at: At<'_>, stat: Stat) -> Result<Found> {
@@ -330,10 +392,13 @@ impl Layer {
 
     /// The `.wh.` names of a directory; `None` where there are none, or where they mean nothing.
     pub fn oci_marks(&self, dir: BorrowedFd<'_>) -> Result<Option<Box<OciMarks>>> {
-        if !self.rules.oci {
-            return Ok(None);
-        }
         let mut marks = OciMarks::default();
+        if let Some(hidden) = &self.hidden {
+            marks.whiteouts.extend(hidden.marks(&hidden.which(dir)?)?.whiteouts);
+        }
+        if !self.rules.oci {
+            return Ok((!marks.whiteouts.is_empty()).then(|| Box::new(marks)));
+        }
         self.for_each_raw(dir, |entry| {
             if let Ok(name) = Name::new(entry.name)
                 && let OciName::Whiteout(target) = self.oci_meaning(dir, name)?
@@ -352,8 +417,15 @@ impl Layer {
         xwhiteouts: bool,
         mut each: impl FnMut(Listed<'_>),
     ) -> Result<()> {
+        let which = self.list_hidden(dir, &mut each)?;
+        if matches!(which, Some(Which::StandIn(_))) {
+            return Ok(());
+        }
         self.for_each_raw(dir, |entry| {
             let Ok(name) = Name::new(entry.name) else { return Ok(()) };
+            if is_meta(which.as_ref(), name) {
+                return Ok(());
+            }
             match self.oci_meaning(dir, name)? {
                 OciName::Plain(_) => {}
                 OciName::Whiteout(target) => {
@@ -372,6 +444,23 @@ impl Layer {
             each(Listed { name, kind: if of_no_name { 0 } else { entry.kind }, whiteout });
             Ok(())
         })
+    }
+
+    /// Hands out what unionfs-fuse says of a directory; answers which it is.
+    fn list_hidden(&self, dir: BorrowedFd<'_>, each: &mut impl FnMut(Listed<'_>)) -> Result<Option<Which>> {
+        let Some(hidden) = &self.hidden else { return Ok(None) };
+        let which = hidden.which(dir)?;
+        let marks = hidden.marks(&which)?;
+        for name in &marks.whiteouts {
+            each(Listed { name: name.as_name(), kind: 0, whiteout: true });
+        }
+        for name in marks.directories.difference(&marks.whiteouts) {
+            let is_real = matches!(which, Which::Real(_)) && fs::stat(At::Name(dir, name.as_name())).is_ok();
+            if !is_real {
+                each(Listed { name: name.as_name(), kind: libc::DT_DIR, whiteout: false });
+            }
+        }
+        Ok(Some(which))
     }
 
     fn is_whiteout(&self, at: At<'_>, xwhiteouts: bool) -> Result<bool> {
@@ -408,6 +497,11 @@ impl Layer {
     pub fn open_handle(&self, handle: &handle::FileHandle) -> Option<OwnedFd> {
         handle::open(self.root_io(), handle).ok()
     }
+}
+
+/// Is it the directory with the whiteouts, which is no part of the tree?
+fn is_meta(which: Option<&Which>, name: Name<'_>) -> bool {
+    matches!(which, Some(Which::Real(dir)) if dir.is_root()) && is_unionfs_meta(name)
 }
 
 impl From<Errno> for Error {

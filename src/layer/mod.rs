@@ -4,6 +4,7 @@ mod copy;
 mod directory;
 mod found;
 mod staged;
+mod unionfs;
 mod upper;
 mod work;
 
@@ -13,3 +14,7 @@ pub use directory::{Layer, LayerRules, Listed, OciMarks};
 pub use found::{Attributes, EntryId, Found, FoundDir, FoundLeaf};
 pub use staged::Staged;
 pub use upper::{OpaqueForm, Upper, UpperOptions, WhiteoutForm};
+pub use work::{
+    WorkFound, index_of_work, lock, look_into_work, open as open_work, path_in_incompat, path_in_index,
+    path_in_work, path_of_index, remove_left,
+};

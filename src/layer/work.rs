@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 
 use crate::error::{Error, Kind, OpContext, Result};
-use crate::path::{Name, NameBuf};
+use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::dirents;
 use crate::sys::fs::{self, At};
 
@@ -36,7 +36,7 @@ pub(super) fn mark_volatile(work: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Takes a directory for this mount alone.
-pub(super) fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
+pub fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
     match fs::lock_exclusive(fd) {
         Ok(()) => Ok(()),
         Err(Errno::EWOULDBLOCK) => Err(Error::new(op, Kind::InUse)),
@@ -47,7 +47,7 @@ pub(super) fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
 }
 
 /// Opens `work/`, made if it is not there, and empties it. A volatile mark stays, and is refused.
-pub(super) fn open(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub fn open(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let work_name = name(WORK)?;
     match fs::mkdir(root, work_name, 0o700) {
         Ok(()) | Err(Errno::EEXIST) => {}
@@ -101,6 +101,90 @@ fn has_incompat(work: BorrowedFd<'_>) -> Result<bool> {
         Ok(())
     })?;
     Ok(any)
+}
+
+/// What is in a work directory, names of `work/` without `incompat/`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkFound {
+    /// What is in `work/`, but for whiteouts: a mount leaves one there for the next to link.
+    pub left: Vec<NameBuf>,
+    /// What is in `work/incompat/`.
+    pub incompat: Vec<NameBuf>,
+    /// What is in `index/`.
+    pub index: Vec<NameBuf>,
+}
+
+/// Looks into a work directory; changes nothing.
+///
+/// # Errors
+/// Failing system calls. A directory that is not there holds nothing.
+pub fn look_into_work(root: BorrowedFd<'_>) -> Result<WorkFound> {
+    let mut found = WorkFound::default();
+    if let Some(work) = open_if_there(root, WORK)? {
+        for name in names(&work)? {
+            let stat = fs::stat(At::Name(work.as_fd(), name.as_name())).op("look into work/")?;
+            let is_device = stat.mode & libc::S_IFMT == libc::S_IFCHR;
+            if name.as_bytes() != INCOMPAT && !(is_device && (stat.rdev_major, stat.rdev_minor) == (0, 0)) {
+                found.left.push(name);
+            }
+        }
+        if let Some(incompat) = open_if_there(work.as_fd(), INCOMPAT)? {
+            found.incompat = names(&incompat)?;
+        }
+    }
+    if let Some(index) = open_if_there(root, INDEX)? {
+        found.index = names(&index)?;
+    }
+    Ok(found)
+}
+
+/// The index of hard links in a work directory, if there is one.
+pub fn index_of_work(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    open_if_there(root, INDEX)
+}
+
+/// Removes what an interrupted operation left in `work/`.
+pub fn remove_left(root: BorrowedFd<'_>, left: Name<'_>) -> Result<()> {
+    let work = fs::open_at(root, name(WORK)?, libc::O_RDONLY | libc::O_DIRECTORY, 0).op("open work/")?;
+    remove_any(work.as_fd(), left)
+}
+
+/// Where something left in `work/` is, from the work directory's root.
+pub fn path_in_work(left: Name<'_>) -> Result<RelPath> {
+    Ok(RelPath::root().join(name(WORK)?).join(left))
+}
+
+/// Where a note of `work/incompat/` is, from the work directory's root.
+pub fn path_in_incompat(note: Name<'_>) -> Result<RelPath> {
+    Ok(RelPath::root().join(name(WORK)?).join(name(INCOMPAT)?).join(note))
+}
+
+/// Where the index is, from the work directory's root.
+pub fn path_of_index() -> Result<RelPath> {
+    Ok(RelPath::root().join(name(INDEX)?))
+}
+
+/// Where an entry of the index is, from the work directory's root.
+pub fn path_in_index(entry: Name<'_>) -> Result<RelPath> {
+    Ok(RelPath::root().join(name(INDEX)?).join(entry))
+}
+
+fn open_if_there(dir: BorrowedFd<'_>, bytes: &'static [u8]) -> Result<Option<OwnedFd>> {
+    match fs::open_at(dir, name(bytes)?, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(Error::new("look into the work directory", errno).at(bytes)),
+    }
+}
+
+fn names(dir: &OwnedFd) -> Result<Vec<NameBuf>> {
+    let mut names = Vec::new();
+    dirents::for_each::<Error>(dir, |entry| {
+        names.extend(NameBuf::new(entry.name));
+        Ok(())
+    })?;
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn remove_any(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {

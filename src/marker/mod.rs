@@ -12,7 +12,9 @@ mod opaque;
 mod origin;
 mod own;
 mod redirect;
+mod spelled;
 mod stat_override;
+mod unionfs;
 mod visibility;
 
 pub use metacopy::{Metacopy, Verity};
@@ -23,7 +25,9 @@ pub use opaque::OpaqueMark;
 pub use origin::{Origin, OriginFlags, OriginMark};
 pub use own::{InodeMark, literal_xattr};
 pub use redirect::{REDIRECT_MAX, Redirect};
+pub use spelled::Spelled;
 pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read, switches_on_a_root};
+pub use unionfs::{UnionfsName, is_unionfs_meta, unionfs_meta};
 pub use visibility::XattrRules;
 
 use crate::error::Kind;

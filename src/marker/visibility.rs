@@ -16,7 +16,7 @@ use crate::config::StatOverride;
 use crate::error::Kind;
 
 /// What is put between a marker prefix and the rest of a user's own attribute.
-const ESCAPE: &[u8] = b"overlay.";
+pub(super) const ESCAPE: &[u8] = b"overlay.";
 const FUSE_OVERLAYFS: &[u8] = b"user.fuseoverlayfs.";
 const FUSE_OVERLAYFS_PRIVILEGED: &[u8] = b"security.fuseoverlayfs.";
 /// What masks an attribute that cannot be set without privilege.

@@ -28,6 +28,11 @@ pub(crate) struct SharedBase(u16);
 impl SharedBase {
     /// None.
     pub(crate) const NOTHING: SharedBase = SharedBase(0);
+
+    /// So many, of two stacks of the same layers.
+    pub(crate) fn lowest(layers: usize) -> Self {
+        SharedBase(u16::try_from(layers).unwrap_or(u16::MAX))
+    }
 }
 
 /// A place in a layer that two unions share: the layer's number (1 is the base), and where in it.

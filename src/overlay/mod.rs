@@ -20,6 +20,7 @@ mod node;
 mod object;
 mod open;
 mod open_file;
+mod origins;
 mod ownership;
 mod provenance;
 mod readdir;
@@ -43,6 +44,7 @@ pub(crate) use comparing::SharedBase;
 pub use file::Opened;
 #[cfg(feature = "image")]
 pub(crate) use object::{DirIn, Object};
+pub use origins::OriginFound;
 pub use ownership::{OVERFLOW_ID, Ownership};
 #[cfg(feature = "image")]
 pub(crate) use reading::{InLayer, Layers};

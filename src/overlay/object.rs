@@ -153,13 +153,7 @@ impl<'s> DirIn<'s> {
     /// A directory in it, of which the layer has said what it is.
     pub(crate) fn enter(&self, name: Name<'_>, found: &FoundDir) -> Result<Self> {
         match (self, found.entry) {
-            (DirIn::Fd(fd, layer), _) => {
-                let fd = fs::open_at(fd.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY, 0)
-                    .op("open directory")
-                    .at(name.as_bytes())
-                    .in_layer(layer.id)?;
-                Ok(DirIn::Fd(Arc::new(fd), layer))
-            }
+            (DirIn::Fd(fd, layer), _) => Ok(DirIn::Fd(Arc::new(layer.enter(fd.as_fd(), name)?), layer)),
             (DirIn::Entry(_, layer), Some(entry)) => Ok(DirIn::Entry(entry, layer)),
             (DirIn::Entry(_, layer), None) => {
                 Err(Error::new("open directory", Kind::Stale).at(name.as_bytes()).in_layer(layer.id))

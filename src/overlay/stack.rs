@@ -128,7 +128,13 @@ impl Stack {
         for (index, lower) in spec.lowers.iter().enumerate() {
             let id = LayerRef::Lower(number(spec.lowers.len(), index)?);
             ordinary.push(match lower {
-                LowerSpec::Directory(path) => Lower::Directory(Layer::open(path, id, rules)?),
+                LowerSpec::Directory(path) => {
+                    let layer = Layer::open(path, id, rules)?;
+                    Lower::Directory(match behaviour.whiteouts {
+                        Whiteouts::UnionfsFuse => layer.with_unionfs_fuse()?,
+                        Whiteouts::Auto | Whiteouts::Kernel => layer,
+                    })
+                }
                 LowerSpec::Tar(tar) => Lower::Tar(Box::new(TarLayer::open(tar, id)?)),
             });
         }

@@ -8,6 +8,7 @@ mod dir;
 mod reason;
 mod said;
 mod walk;
+mod way;
 
 pub use self::dir::TracedDir;
 pub use self::said::{Part, Said};
@@ -16,6 +17,7 @@ use self::component::{Component, components};
 use self::reason::reason;
 use self::said::is_there;
 use self::walk::enter;
+use self::way::Way;
 use super::Overlay;
 use super::types::FileKind;
 use crate::error::{Error, Kind, Result};
@@ -89,17 +91,15 @@ impl Overlay {
         let mut rest = components(path)?;
         let path_ends_in_slash = path.ends_with(b"/");
         let mut links = Vec::new();
-        let mut way = vec![self.root_of_all()?];
+        let mut way = Way::new(self)?;
         let mut absent = None;
         let mut end = None;
-        while let (Some(component), Some(here)) = (rest.pop(), way.last()) {
+        while let Some(component) = rest.pop() {
             let Component::Name(name) = component else {
-                // The root is its own parent.
-                if way.len() > 1 {
-                    way.pop();
-                }
+                way.up()?;
                 continue;
             };
+            let here = way.here()?;
             let path = here.path.join(name.as_name());
             let (resolution, layers) = self.look_everywhere(here, name.as_name())?;
             let is_last = rest.is_empty();
@@ -123,7 +123,7 @@ impl Overlay {
                 let said = layers.iter().find(|said| said.depth == meta.depth);
                 let target = said.map(Said::target).transpose()?.flatten().unwrap_or_default();
                 if target.starts_with(b"/") {
-                    way.truncate(1);
+                    way.back_to_root()?;
                 }
                 rest.extend(components(&target)?);
                 links.push(Link { at: path, target });
@@ -134,13 +134,15 @@ impl Overlay {
                 break;
             }
             let below = enter(here, path, &resolution, layers)?;
-            way.push(below);
+            way.down(below);
         }
-        let (path, outcome, layers) = match (end, way.pop()) {
-            (Some((path, resolution, layers)), _) => (path, there(&resolution), layers),
+        let (path, outcome, layers) = match end {
+            Some((path, resolution, layers)) => (path, there(&resolution), layers),
             // The root, or a directory that `..` led back to.
-            (None, Some(here)) => (here.path, Ok(directory(here.attributes)), here.layers),
-            (None, None) => return Err(Error::new("explain", Kind::Stale)),
+            None => {
+                let here = way.end()?;
+                (here.path, Ok(directory(here.attributes)), here.layers)
+            }
         };
         // A directory above it may be deleted or hidden: of what was never in it, that is not the reason.
         if let Some((reason @ (Reason::Deleted(_) | Reason::HiddenByOpaque(_)), cause)) = &mut absent

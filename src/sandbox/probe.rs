@@ -168,7 +168,7 @@ pub fn probe() -> std::io::Result<Probe> {
 }
 
 /// Makes the namespaces of a sandbox for this process, as far as it can do so alone.
-fn namespaces(ids: &IdPlan) -> Result<(), (Tried, Errno)> {
+pub(crate) fn namespaces(ids: &IdPlan) -> Result<(), (Tried, Errno)> {
     if *ids != IdPlan::Keep {
         unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| (Tried::UserNamespace, errno))?;
     }

@@ -74,6 +74,8 @@ impl Inbox {
                 i32::try_from(info.ssi_signo).map_err(|_| Errno::EINVAL).and_then(Signal::try_from)?;
             return Ok(match (signal, info.ssi_code) {
                 (Signal::SIGCHLD, _) => Event::Child,
+                // A terminal that goes away tells the leader of its session, which may be lamina, and nobody else.
+                (Signal::SIGHUP, _) => Event::Sent(Signal::SIGHUP),
                 (signal, SI_KERNEL) => Event::FromTerminal(signal),
                 (signal, _) => Event::Sent(signal),
             });

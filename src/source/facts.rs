@@ -180,7 +180,8 @@ fn mountpoint_fact(path: &Path) -> Mountpoint {
 /// The device number of /dev/fuse (the kernel's Documentation/admin-guide/devices.txt).
 const FUSE_DEVICE: (u64, u64) = (10, 229);
 
-fn device_fact() -> Fuse {
+/// Whether /dev/fuse can be used: tried.
+pub fn device_fact() -> Fuse {
     match File::options().read(true).write(true).open("/dev/fuse").and_then(|file| file.metadata()) {
         Ok(metadata) => {
             let is_device = metadata.file_type().is_char_device();

@@ -73,14 +73,14 @@ fn completions_know_the_words_of_each_command() {
     let bash = script("bash");
     for words in [
         "bash zsh fish",
-        "mount umount list inspect explain ls cat extract diff waste browse layers unpack commit store completions man",
+        "mount umount list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man",
         "redirect_dir=on",
     ] {
         assert!(bash.contains(words), "{words}: {bash}");
     }
     let zsh = script("zsh");
     for words in [
-        ":(mount umount list inspect explain ls cat extract diff waste browse layers unpack commit store completions man)",
+        ":(mount umount list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man)",
         "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
         ":OPT,OPT:(ro redirect_dir=on",
     ] {
@@ -91,7 +91,7 @@ fn completions_know_the_words_of_each_command() {
         ("completions", "bash zsh fish"),
         (
             "man",
-            "mount umount list inspect explain ls cat extract diff waste browse layers unpack commit store completions man",
+            "mount umount list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man",
         ),
         ("umount", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),

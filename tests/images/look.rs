@@ -5,11 +5,12 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::explain::five_instructions;
 use crate::images::{Compression, DockerStyle, Entry, ImageBuilder, Layer, Sparse, docker};
 use crate::place::{Outcome, Place, image_of, outcome, tar_of};
 use crate::rows::{assert_rows, rows};
@@ -103,6 +104,11 @@ fn ls_tells_the_layer_of_each_name() {
     run(&place, "ls", &["/none"])
         .refuses("a missing path", &["'/none' in 'image.tar' does not exist: no layer has"]);
     run(&place, "ls", &["etc/passwd/"]).refuses("a slash", &["etc/passwd", "no directory in layer 3"]);
+    // It is said of the layers that were looked into, and of no other.
+    run(&place, "ls", &["--layer", "3", "/dev"])
+        .refuses("one layer", &["does not exist: layer 3 has no /dev"]);
+    run(&place, "ls", &["--up-to", "1", "/dev"])
+        .refuses("a lower stack", &["does not exist: no layer up to 1 has /dev"]);
 }
 
 #[test]
@@ -390,4 +396,23 @@ fn a_live_mount_is_looked_into_with_its_upper() {
     assert!(said("ls", &["/etc"]).lines().any(|line| line == "4      new"));
     assert!(!said("ls", &["/etc", "--up-to", "3"]).contains("new"));
     assert_eq!(said("ls", &["-R", "--layer", "4"]), "LAYER  NAME\n4      etc\n4      etc/new\n");
+}
+
+#[test]
+fn the_examples_in_the_documents_are_what_is_printed() {
+    let place = Place::new();
+    five_instructions(&place);
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/inspect.md");
+    let document = fs::read_to_string(document).unwrap();
+    for (command, number) in [("ls", 1), ("cat", 1)] {
+        let mut examples = 0;
+        for block in document.split(&format!("\n```\n$ lamina {command} ")).skip(1) {
+            let block = block.split_once("\n```").map_or(block, |(block, _)| block);
+            let (arguments, expected) = block.split_once('\n').unwrap_or((block, ""));
+            let said = place.run(command, &arguments.split(' ').collect::<Vec<_>>()).succeeds().out;
+            assert_eq!(said.trim_end(), expected, "{command} {arguments}, in docs/inspect.md");
+            examples += 1;
+        }
+        assert_eq!(examples, number, "the examples of {command} in docs/inspect.md");
+    }
 }

@@ -10,7 +10,7 @@ use crate::support::sys::{self, SetXattr};
 use crate::support::{Backend, Mount, Setup};
 
 /// Everything that both must show alike.
-fn tree(m: &Mount) -> BTreeMap<String, String> {
+pub(super) fn tree(m: &Mount) -> BTreeMap<String, String> {
     fn walk(root: &Path, path: &Path, into: &mut BTreeMap<String, String>) {
         let here = root.join(path);
         let meta = here.symlink_metadata().unwrap();
@@ -53,7 +53,7 @@ fn tree(m: &Mount) -> BTreeMap<String, String> {
 }
 
 /// One of every change that leaves a trace in the upper.
-fn change(m: &Mount) {
+pub(super) fn change(m: &Mount) {
     fs::write(m.at("file"), "changed").unwrap();
     fs::set_permissions(m.at("suid"), PermissionsExt::from_mode(0o4700)).unwrap();
     fs::remove_file(m.at("old")).unwrap();
@@ -79,7 +79,7 @@ fn change(m: &Mount) {
 }
 
 /// A second round, on what the first has left.
-fn change_again(m: &Mount) {
+pub(super) fn change_again(m: &Mount) {
     fs::write(m.at("dir/linked/a"), "changed").unwrap();
     fs::rename(m.at("dir"), m.at("dir2")).unwrap();
     fs::remove_dir_all(m.at("dir2/made/inner")).unwrap();
@@ -91,11 +91,11 @@ fn change_again(m: &Mount) {
 }
 
 #[track_caller]
-fn mount_by(layers: crate::support::guard::Layers, backend: Backend) -> Mount {
+pub(super) fn mount_by(layers: crate::support::guard::Layers, backend: Backend) -> Mount {
     layers.mount_by(backend).unwrap_or_else(|refused| panic!("{backend:?}: {}", refused.message))
 }
 
-fn equal(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) {
+pub(super) fn equal(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) {
     for path in left.keys().chain(right.keys()) {
         assert_eq!(left.get(path), right.get(path), "{path}");
     }

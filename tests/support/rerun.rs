@@ -49,9 +49,9 @@ done < /proc/self/mountinfo
 exec "$@""#;
 
 /// Runs the tests of this program again behind `wrapper`: those that `filter` says, as the test harness takes it.
-fn run_again(who: Who, wrapper: &[&str], filter: &[&str]) {
+fn run_again(who: Who, group: u32, wrapper: &[&str], filter: &[&str]) {
     let stage = Stage::new();
-    let (uid, gid) = (format!("--reuid={STRANGER}"), format!("--regid={STRANGER}"));
+    let (uid, gid) = (format!("--reuid={STRANGER}"), format!("--regid={group}"));
     let scratch = scratch().display().to_string();
     let alone: &[&str] = match who {
         Who::Namespace => &["unshare", "--mount", "sh", "-c", LET_GO, "sh", &scratch],
@@ -111,9 +111,9 @@ fn in_the_way(who: Who) -> Option<Result<(), String>> {
     }
 }
 
-fn again_as(who: Who, wrapper: &[&str], filter: &[&str]) {
+fn again_as(who: Who, group: u32, wrapper: &[&str], filter: &[&str]) {
     match in_the_way(who) {
-        None => run_again(who, wrapper, filter),
+        None => run_again(who, group, wrapper, filter),
         Some(Ok(())) => say(&format!("SKIPPED the tests as {who}: only root with lamina runs them again")),
         Some(Err(reason)) => {
             assert!(!super::everything_required(), "the tests as {who}: {reason}");
@@ -124,10 +124,23 @@ fn again_as(who: Who, wrapper: &[&str], filter: &[&str]) {
 
 /// As an ordinary user; `filter` must leave out the test that calls this.
 pub fn as_an_ordinary_user(filter: &[&str]) {
-    again_as(Who::User, &[], filter);
+    again_as(Who::User, STRANGER, &[], filter);
+}
+
+/// As an ordinary user in the group that /etc/passwd gives it: newuidmap works for nobody else. Where there is no such user,
+/// there are no ids for it either, and [`as_an_ordinary_user`] has tried that.
+pub fn as_an_ordinary_user_in_its_own_group(filter: &[&str]) {
+    match nix::unistd::User::from_uid(STRANGER.into()).ok().flatten() {
+        Some(user) => again_as(Who::User, user.gid.as_raw(), &[], filter),
+        None => {
+            let missing = format!("user {STRANGER} is not in /etc/passwd, so /etc/subuid gives it no ids");
+            assert!(!super::everything_required(), "{missing}");
+            say(&format!("SKIPPED the tests as a user with ids: {missing}"));
+        }
+    }
 }
 
 /// As root of a user namespace; `filter` must leave out the test that calls this.
 pub fn in_a_user_namespace(filter: &[&str]) {
-    again_as(Who::Namespace, &["unshare", "-Urm"], filter);
+    again_as(Who::Namespace, STRANGER, &["unshare", "-Urm"], filter);
 }

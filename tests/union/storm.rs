@@ -28,7 +28,7 @@ fn kept(n: usize) -> Vec<u8> {
     format!("kept {n:3} ").into_bytes().into_iter().cycle().take(SIZE).collect()
 }
 
-fn layers(stack: &Stack) {
+pub(super) fn layers(stack: &Stack) {
     for n in 0..KEPT {
         let dir = DIRS[n % DIRS.len()];
         let path = stack.lower(n % 2).join(dir);
@@ -168,7 +168,12 @@ fn is_ordinary(kind: &Kind, errno: Errno) -> bool {
     ) || matches!(errno, Errno::EINVAL | Errno::ENXIO)
 }
 
-fn storm(overlay: &Overlay, seed: u64, steps: usize, allowed: &(dyn Fn(Errno) -> bool + std::marker::Sync)) {
+pub(super) fn storm(
+    overlay: &Overlay,
+    seed: u64,
+    steps: usize,
+    allowed: &(dyn Fn(Errno) -> bool + std::marker::Sync),
+) {
     let mut rng = Rng(seed | 1);
     let mut visitor = Visitor { overlay, held: Vec::new() };
     for step in 0..steps {
@@ -185,17 +190,17 @@ fn storm(overlay: &Overlay, seed: u64, steps: usize, allowed: &(dyn Fn(Errno) ->
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    kind: FileKind,
+pub(super) struct Seen {
+    pub(super) kind: FileKind,
     perm: u32,
     size: Option<u64>,
     nlink: u32,
-    ino: Option<u64>,
+    pub(super) ino: Option<u64>,
     content: Option<Vec<u8>>,
 }
 
 /// Everything there is, as the union shows it.
-fn tree(overlay: &Overlay) -> BTreeMap<String, Seen> {
+pub(super) fn tree(overlay: &Overlay) -> BTreeMap<String, Seen> {
     let mut all = BTreeMap::new();
     let mut visitor = Visitor { overlay, held: Vec::new() };
     let mut left = vec![(String::new(), NodeId::ROOT)];
@@ -228,7 +233,7 @@ fn tree(overlay: &Overlay) -> BTreeMap<String, Seen> {
     all
 }
 
-fn same(before: &BTreeMap<String, Seen>, after: &BTreeMap<String, Seen>) {
+pub(super) fn same(before: &BTreeMap<String, Seen>, after: &BTreeMap<String, Seen>) {
     for path in before.keys().chain(after.keys()) {
         assert_eq!(before.get(path), after.get(path), "{path}");
     }

@@ -16,7 +16,7 @@ use super::keys;
 use super::layout::{self, LEAST};
 use super::state::{Cover, Model, Pane};
 use super::theme::Theme;
-use crate::cli::terminal::shown_bytes;
+use crate::cli::terminal::{acts, shown_bytes};
 use crate::path::RelPath;
 
 pub use cover::help_len;
@@ -63,7 +63,7 @@ fn pane<'t>(title: String, has_keys: bool, theme: Theme) -> Block<'t> {
 
 /// Nothing but text reaches the terminal, whatever it was made of.
 fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(|c| if acts(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A path, for people.

@@ -14,7 +14,7 @@ use crate::cli::explain::{self, Contents};
 use crate::cli::opened::{self, AtEnd, Opened, Selection};
 use crate::cli::{Failure, terminal};
 use crate::error::{Error, ErrorContext, Result as LayerResult};
-use crate::overlay::{Access, FileKind, OpenMode, Outcome, Reason, TracedDir, Truncate};
+use crate::overlay::{Access, FileKind, OpenMode, Outcome, Reason, SharedBase, TracedDir, Truncate};
 use crate::path::RelPath;
 
 /// How many stacks are kept open.
@@ -31,6 +31,8 @@ pub struct Sources {
 pub struct View {
     with: Arc<Opened>,
     without: Option<Arc<Opened>>,
+    /// The layers of both.
+    shared: SharedBase,
     against: Against,
 }
 
@@ -46,7 +48,8 @@ impl Sources {
     /// A layer cannot be opened any more.
     pub fn view(&self, shown: Shown) -> Result<View, Failure> {
         let without = shown.compared_with().map(|layer| self.up_to(layer)).transpose()?;
-        Ok(View { with: self.up_to(shown.layer)?, without, against: shown.against })
+        let shared = SharedBase::lowest(without.as_ref().map_or(0, |without| without.layers.len()));
+        Ok(View { with: self.up_to(shown.layer)?, without, shared, against: shown.against })
     }
 
     fn up_to(&self, layer: usize) -> Result<Arc<Opened>, Failure> {
@@ -113,25 +116,34 @@ impl View {
         let is_dir = [now, before].into_iter().flatten().any(Held::is_dir);
         let Some(there) = now else { return self.gone(path, before, is_dir) };
         let layer = self.with.layer_of(there.node).at(path.as_bytes())?;
-        let top_before =
-            self.without.as_ref().and_then(|without| without.layers.first()).map(|top| top.number);
-        let is_newer = top_before.is_some_and(|top| layer > top);
         let change = match before {
             _ if self.without.is_none() => Change::Same,
             None => Change::Added,
-            Some(before) if there.is_dir() && before.is_dir() => match is_newer {
-                false => Change::Same,
-                true if there.is_same_dir(before) => Change::Within,
-                true => Change::Changed,
-            },
-            Some(_) if is_newer => Change::Changed,
-            Some(_) => Change::Same,
+            Some(before) => self.change(there, before, layer).at(path.as_bytes())?,
         };
         let target = match there.attr.kind {
             FileKind::Symlink => Some(there.overlay.readlink(there.node).at(path.as_bytes())?),
             _ => None,
         };
         Ok(Detail { attr: Some(there.attr), target, layer: Some(layer), change, shadow, is_dir })
+    }
+
+    /// What has become of what is there now, and was before. The rule is that of `changes`: an entry of a new layer is a change,
+    /// and so is one of an old layer that shows in another place; of a directory, other attributes are.
+    fn change(&self, there: &Held<'_>, before: &Held<'_>, layer: usize) -> LayerResult<Change> {
+        Ok(match (there.is_dir(), before.is_dir()) {
+            (true, true) if there.has_same_parts(before, self.shared)? => Change::Same,
+            (true, true) if there.is_same_dir(before) => Change::Within,
+            (false, false) => {
+                let top_before = self.without.as_ref().and_then(|without| without.layers.first());
+                let is_old = || top_before.is_some_and(|top| layer <= top.number);
+                match there.is_same_leaf(before, self.shared)?.unwrap_or_else(is_old) {
+                    true => Change::Same,
+                    false => Change::Changed,
+                }
+            }
+            _ => Change::Changed,
+        })
     }
 
     /// What is deleted, and by whom.

@@ -71,6 +71,13 @@ pub enum Columns {
     All,
 }
 
+impl Columns {
+    /// Those that a terminal of this width has room for, until somebody asks for others.
+    fn at_first(width: u16) -> Self {
+        if width >= layout::WIDE { Columns::All } else { Columns::Few }
+    }
+}
+
 /// What lies over the panes.
 #[derive(Debug)]
 pub enum Cover {
@@ -187,7 +194,7 @@ impl Model {
             filter: Filter::default(),
             search: None,
             pane: Pane::Tree,
-            columns: if size.0 >= layout::WIDE { Columns::All } else { Columns::Few },
+            columns: Columns::at_first(size.0),
             explanation: Explanation { of: None, text: Ok(String::new()), top: 0 },
             totals: HashMap::new(),
             cover: Cover::None,
@@ -206,7 +213,13 @@ impl Model {
     pub fn take(&mut self, event: Event) {
         match event {
             Event::Key(key) => self.key(key),
-            Event::Resized(width, height) => self.size = (width, height),
+            Event::Resized(width, height) => {
+                // All columns would leave no room for names; and what somebody chose stays as long as it can.
+                if Columns::at_first(width) != Columns::at_first(self.size.0) {
+                    self.columns = Columns::at_first(width);
+                }
+                self.size = (width, height);
+            }
             Event::Told(told) => self.told(told),
             Event::Broken => self.end = Some(End::Broken),
             Event::NoInput(problem) => self.end = Some(End::NoInput(problem)),

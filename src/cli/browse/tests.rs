@@ -23,6 +23,8 @@ use crate::changes::{self, Changes};
 use crate::cli::{Cli, Command};
 use crate::config::LowerSpec;
 
+mod marks;
+
 struct Driver {
     sources: Sources,
     model: Model,
@@ -63,7 +65,11 @@ impl Driver {
     fn of(dir: TempDir, width: u16, height: u16) -> Self {
         let layer = |name| dir.path().join(name).display().to_string();
         let source = format!("overlay:{}:{}:{}", layer("top"), layer("middle"), layer("base"));
-        let cli = Cli::try_parse_from(["lamina", "browse", &source]).unwrap();
+        Self::open(dir, &[&source], width, height)
+    }
+
+    fn open(dir: TempDir, args: &[&str], width: u16, height: u16) -> Self {
+        let cli = Cli::try_parse_from([&["lamina", "browse"], args].concat()).unwrap();
         let Command::Browse(args) = cli.command else { panic!("{cli:?}") };
         let known = opened::find(&args.source, &args.select, &args.store).unwrap();
         let model = Model::new("a source".to_owned(), known.layers.clone(), (width, height));
@@ -438,6 +444,18 @@ fn the_help_has_every_key() {
     }
     driver.press(KeyCode::Esc);
     assert!(driver.model.end.is_none());
+}
+
+#[test]
+fn names_have_room_on_every_terminal() {
+    let mut driver = Driver::new(120, 30);
+    driver.shows("MODE");
+    driver.terminal = Terminal::new(TestBackend::new(60, 16)).unwrap();
+    driver.model.take(Event::Resized(60, 16));
+    driver.shows("NAME");
+    driver.terminal = Terminal::new(TestBackend::new(120, 30)).unwrap();
+    driver.model.take(Event::Resized(120, 30));
+    driver.shows("MODE");
 }
 
 #[test]

@@ -127,7 +127,11 @@ fn of_mount(path: &Path, info: &MountInfo) -> Result<Upper, Failure> {
     let has = |option: &str| info.options.iter().any(|there| there == option);
     Ok(Upper {
         upper: upper.into(),
-        whiteouts: if has("whiteouts=kernel") { Whiteouts::Kernel } else { Whiteouts::Auto },
+        whiteouts: if has("whiteouts=kernel") || has("whiteouts=unionfs-fuse") {
+            Whiteouts::Kernel
+        } else {
+            Whiteouts::Auto
+        },
         stat_override: match (has("xattr_permissions=1"), has("xattr_permissions=2")) {
             (true, _) => StatOverride::Privileged,
             (_, true) => StatOverride::Containers,

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 use super::json::entry_name;
 use super::{Content, Detail, Explained};
 use crate::cli::human::{self, Precision};
-use crate::cli::opened::{LayerFacts, Opened};
+use crate::cli::opened::{LayerFacts, Opened, Selection};
 use crate::cli::terminal;
 use crate::layer::Found;
 use crate::overlay::{FileKind, Outcome, Part, Reason, Said, Trace};
@@ -19,6 +19,8 @@ const HEAD: [&str; 9] =
 const ALWAYS: [usize; 3] = [0, 1, 8];
 /// The last column where no layer tells its instruction.
 const FROM: &str = "FROM";
+/// What must be left of an instruction before each layer gets a block of lines, cells. The one that counts is in the verdict, whole.
+const LEAST_INSTRUCTION: usize = 10;
 
 const WINS: Style = AnsiColor::Green.on_default().bold();
 const IS_HIDDEN: Style = Style::new().dimmed();
@@ -53,15 +55,20 @@ pub fn of(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
 
 /// A line for each layer, with what fits; where that is too little, a block.
 fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
-    for precision in [Some(Precision::Second), Some(Precision::Day), None] {
+    let ways = [
+        (Some(Precision::Second), terminal::LEAST_CUT),
+        (Some(Precision::Day), terminal::LEAST_CUT),
+        (None, LEAST_INSTRUCTION),
+    ];
+    for (precision, least) in ways {
         let (head, rows) = rows(opened, explained, precision);
         let whole = terminal::table(&head, &rows, None);
         let fits = |width| whole.lines().all(|line| line.width() <= width);
-        let can_be_cut = |width| width_before_last(&head, &rows) + terminal::LEAST_CUT <= width;
+        let can_be_cut = |width| width_before_last(&head, &rows) + least <= width;
         let text = match look.width {
             Some(width) if fits(width) => whole,
             Some(width) if can_be_cut(width) => {
-                match terminal::columns_with_text(&head, &rows, Some(width)) {
+                match terminal::columns_with_cut_text(&head, &rows, Some(width), least) {
                     Some(cut) => cut,
                     None => continue,
                 }
@@ -184,7 +191,11 @@ pub fn absent(opened: &Opened, trace: &Trace<'_>, reason: Reason) -> String {
     let cause = trace.cause.as_ref().unwrap_or(&trace.path);
     let at = shown_path(cause);
     let why = match reason {
-        Reason::NeverExisted => format!("no layer has {at}"),
+        Reason::NeverExisted => match opened.selection {
+            Selection::All => format!("no layer has {at}"),
+            Selection::Only(number) => format!("layer {number} has no {at}"),
+            Selection::UpTo(number) => format!("no layer up to {number} has {at}"),
+        },
         Reason::Deleted(depth) if *cause == trace.path => format!("deleted in {}", layer(depth)),
         Reason::Deleted(depth) => format!("{at} was deleted in {}", layer(depth)),
         Reason::HiddenByOpaque(depth) => format!("hidden by the opaque {at} of {}", layer(depth)),
@@ -273,7 +284,7 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
         && let Some(redirect) = &dir.redirect
         && let Ok(redirect) = redirect.encode()
     {
-        text.push_str(&format!(", goes on at {}", terminal::shown_bytes(&redirect)));
+        text.push_str(&format!(", redirected to {}", terminal::shown_bytes(&redirect)));
     }
     match said.part {
         Part::Hidden => format!("({text})"),

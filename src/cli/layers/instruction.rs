@@ -3,6 +3,8 @@
 //! Builders write the command that they ran, each in its own way. The forms known here are those that docker's builder,
 //! BuildKit and buildah have written into images; whatever else there is stays as it is.
 
+use crate::cli::terminal::acts;
+
 /// The shell that runs `RUN` unless the Dockerfile says otherwise.
 const SHELL: &str = "/bin/sh -c ";
 /// What docker's builder and buildah put before an instruction that runs nothing.
@@ -43,8 +45,8 @@ fn without_build_arguments(command: &str) -> &str {
     }
 }
 
-/// Runs of white space become one space, other control characters are escaped: what an image says does not move the
-/// cursor of a terminal.
+/// Runs of white space become one space, other characters that act on a terminal are escaped: what an image says
+/// does not move the cursor.
 pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
@@ -52,7 +54,7 @@ pub fn one_line(text: &str) -> String {
             line.push(' ');
         }
         for c in word.chars() {
-            match c.is_control() {
+            match acts(c) {
                 true => line.extend(c.escape_default()),
                 false => line.push(c),
             }
@@ -100,6 +102,6 @@ mod tests {
             cleaned("RUN /bin/sh -c apt-get update \t&&\n    apt-get upgrade # buildkit"),
             "RUN apt-get update && apt-get upgrade"
         );
-        assert_eq!(cleaned("RUN echo \u{1b}[2J"), "RUN echo \\u{1b}[2J");
+        assert_eq!(cleaned("RUN echo \u{1b}[2J\u{202e}"), "RUN echo \\u{1b}[2J\\u{202e}");
     }
 }

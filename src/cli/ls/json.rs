@@ -25,7 +25,7 @@ impl Json {
 }
 
 impl Sink for Json {
-    fn announce(&mut self, _: &[Row]) {}
+    fn announce(&mut self, _: &mut dyn Iterator<Item = &Row>) {}
 
     fn row(&mut self, row: &Row) -> Result<Reader, Failure> {
         self.0.push(&Entry::of(row))

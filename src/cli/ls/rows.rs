@@ -1,6 +1,5 @@
 //! The names below a path, one directory at a time.
 
-use std::collections::BTreeMap;
 use std::vec;
 
 use super::Sink;
@@ -9,7 +8,7 @@ use crate::cli::opened::{Opened, Resolved};
 use crate::cli::terminal::Reader;
 use crate::error::{Error, ErrorContext, Result as LayerResult};
 use crate::overlay::{Attr, Entry, FileKind, NodeId};
-use crate::path::{NameBuf, RelPath};
+use crate::path::RelPath;
 
 /// How far down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +75,7 @@ impl Lister<'_> {
         let Resolved { path, entry } = place;
         if entry.attr.kind != FileKind::Directory {
             let row = self.row(path, entry).map_err(|error| self.opened.failure(&error))?;
-            sink.announce(std::slice::from_ref(&row));
+            sink.announce(&mut std::iter::once(&row));
             sink.row(&row)?;
             return Ok(None);
         }
@@ -106,8 +105,7 @@ impl Lister<'_> {
     }
 
     fn begin(&self, rows: Vec<Held>, sink: &mut dyn Sink) -> vec::IntoIter<Held> {
-        let announced: Vec<Row> = rows.iter().map(|(row, _)| row.clone()).collect();
-        sink.announce(&announced);
+        sink.announce(&mut rows.iter().map(|(row, _)| row));
         rows.into_iter()
     }
 
@@ -119,12 +117,13 @@ impl Lister<'_> {
         failed: &mut Option<Failure>,
     ) -> LayerResult<Vec<Held>> {
         let overlay = &self.opened.overlay;
-        let mut rows: BTreeMap<NameBuf, Held> = BTreeMap::new();
-        for name in overlay.names(node).at(path.as_bytes())? {
+        let names = overlay.names(node).at(path.as_bytes())?;
+        let mut rows: Vec<Held> = Vec::with_capacity(names.len());
+        for name in names {
             let path = path.join(name.as_name());
             match overlay.lookup(node, name.as_name()).at(path.as_bytes()) {
                 Ok(Some(entry)) => match self.child(path, entry) {
-                    Ok(held) => drop(rows.insert(name, held)),
+                    Ok(held) => rows.push(held),
                     Err(error) => self.note(&error, failed),
                 },
                 // A whiteout that the layer lists as what it is stored as.
@@ -136,10 +135,13 @@ impl Lister<'_> {
             for (name, depth) in overlay.deleted(node).at(path.as_bytes())? {
                 let path = path.join(name.as_name());
                 let layer = self.opened.number(depth)?;
-                rows.entry(name).or_insert((Row { path, layer, what: What::Deleted }, None));
+                rows.push((Row { path, layer, what: What::Deleted }, None));
             }
+            // What is there comes first, and is what is shown of its name.
+            rows.sort_by(|(one, _), (other, _)| one.path.as_bytes().cmp(other.path.as_bytes()));
+            rows.dedup_by(|(later, _), (first, _)| later.path == first.path);
         }
-        Ok(rows.into_values().collect())
+        Ok(rows)
     }
 
     fn child(&self, path: RelPath, entry: Entry) -> LayerResult<Held> {

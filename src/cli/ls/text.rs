@@ -64,9 +64,11 @@ impl Text {
 }
 
 impl Sink for Text {
-    fn announce(&mut self, rows: &[Row]) {
+    fn announce(&mut self, rows: &mut dyn Iterator<Item = &Row>) {
+        let mut rows = rows.peekable();
+        let is_first = self.head.is_none() && rows.peek().is_some();
         self.lines.grow(rows);
-        if self.head.is_none() && !rows.is_empty() {
+        if is_first {
             self.head = Some(self.lines.head());
         }
     }
@@ -89,7 +91,7 @@ impl Lines {
         Lines { form, base, own_name, widths }
     }
 
-    fn grow(&mut self, rows: &[Row]) {
+    fn grow<'r>(&mut self, rows: impl Iterator<Item = &'r Row>) {
         for row in rows {
             for (width, cell) in self.widths.iter_mut().zip(cells(self.form, row)) {
                 *width = (*width).max(cell.width());
@@ -253,7 +255,7 @@ mod tests {
         ];
         let lines = |form| {
             let mut lines = Lines::new(form, RelPath::new(b"etc").unwrap(), b"etc".to_vec());
-            lines.grow(&rows);
+            lines.grow(rows.iter());
             let body: String = rows.iter().map(|row| lines.line(row)).collect();
             lines.head() + &body
         };

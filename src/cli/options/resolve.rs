@@ -192,6 +192,7 @@ pub fn summary(behaviour: &Behaviour) -> Vec<String> {
     note(behaviour.read_only, "ro");
     note(behaviour.namespace == Some(Namespace::User), "userxattr");
     note(behaviour.whiteouts == Whiteouts::Kernel, "whiteouts=kernel");
+    note(behaviour.whiteouts == Whiteouts::UnionfsFuse, "whiteouts=unionfs-fuse");
     note(behaviour.durability == Durability::None, "fsync=0");
     note(behaviour.durability == Durability::Volatile, "volatile");
     note(behaviour.acl == Acl::Off, "noacl");

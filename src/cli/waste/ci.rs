@@ -11,7 +11,7 @@ use clap::ValueHint;
 use serde_json::Value;
 
 use self::file::FileRules;
-use crate::cli::{Answer, Failure, human};
+use crate::cli::{Answer, Failure, human, terminal};
 use crate::error::describe;
 use crate::waste::Waste;
 
@@ -83,7 +83,9 @@ impl Rule {
             }
             Rule::HighestWastedBytes => threshold::bytes(text).map(Limit::Bytes),
         }
-        .map_err(|problem| format!("rule {}: '{text}' {problem}", self.name()))
+        .map_err(|problem| {
+            format!("rule {}: '{}' {problem}", self.name(), terminal::shown_bytes(text.as_bytes()))
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use super::compare::Compared;
 use super::text::{facts_of, how_name};
 use crate::cli::Failure;
 use crate::cli::opened::LayerFacts;
-use crate::cli::terminal::Out;
+use crate::cli::terminal::{self, Out};
 use crate::control::PathText;
 use crate::error::describe;
 use crate::waste::{Between, Extent, Reference, Row};
@@ -233,7 +233,7 @@ impl Write for ToOut {
 /// Prints it.
 pub fn print(report: &Report<'_>) -> Result<(), Failure> {
     let mut to = ToOut { out: Out::new(), failed: None };
-    let written = serde_json::to_writer_pretty(&mut to, &export(report));
+    let written = terminal::write_indented(&mut to, &export(report));
     match (written, to.failed) {
         (_, Some(failure)) => return Err(failure),
         (Err(error), None) => return Err(Failure::trouble(format!("JSON cannot be made: {error}"))),
@@ -256,7 +256,7 @@ pub fn write(report: &Report<'_>, file: &Path) -> Result<(), Failure> {
     let new = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(dir);
     let new = new.map_err(|error| failed(&error))?;
     let mut to = io::BufWriter::new(new);
-    serde_json::to_writer_pretty(&mut to, &export(report)).map_err(|error| failed(&error.into()))?;
+    terminal::write_indented(&mut to, &export(report)).map_err(|error| failed(&error.into()))?;
     to.write_all(b"\n").map_err(|error| failed(&error))?;
     let new = to.into_inner().map_err(|error| failed(error.error()))?;
     new.persist(file).map_err(|error| failed(&error.error))?;

@@ -102,11 +102,11 @@ impl<'v> Dir<'v> {
         Ok(Child { view: self.view, path: self.path.join(name), now, before: None })
     }
 
-    /// Has no layer that is new anything in it? Then the names are the same.
+    /// Is it the same as before, with all in it? Its layer does not say so: that is the one that its attributes come from, and a
+    /// layer above may have names in it, or an overlay may have put another directory in its place.
     pub fn is_untouched(&self) -> bool {
-        let top = self.view.without.as_ref().and_then(|without| without.layers.first());
-        let layer = self.now.as_ref().and_then(|now| self.view.with.layer_of(now.node).ok());
-        matches!((layer, top), (Some(layer), Some(top)) if layer <= top.number)
+        let both = self.now.as_ref().zip(self.before.as_ref());
+        both.is_some_and(|(now, before)| now.has_same_parts(before, self.view.shared).unwrap_or(false))
     }
 
     /// What is known of something in it.

@@ -1,7 +1,7 @@
 //! Nodes of a stack.
 
 use crate::error::{ErrorContext, Result as LayerResult};
-use crate::overlay::{Attr, FileKind, NodeId, Overlay, Trusted};
+use crate::overlay::{Attr, FileKind, NodeId, Overlay, SharedBase, Trusted};
 use crate::path::{Name, RelPath};
 
 /// A node that is held.
@@ -58,6 +58,20 @@ impl<'o> Held<'o> {
             .collect();
         all.sort();
         all
+    }
+
+    /// Is a directory merged from the same places as another one, in the layers that both unions have? Then all in it is the same.
+    pub fn has_same_parts(&self, other: &Held<'_>, shared: SharedBase) -> LayerResult<bool> {
+        let now = self.overlay.parts(self.node, shared)?;
+        Ok(now.own == 0 && now == other.overlay.parts(other.node, shared)?)
+    }
+
+    /// Is it at the same place as another one, in a layer that both unions have? `None`: not all of it is in such layers. Neither
+    /// is a directory.
+    pub fn is_same_leaf(&self, other: &Held<'_>, shared: SharedBase) -> LayerResult<Option<bool>> {
+        let now = self.overlay.leaf_place(self.node, shared)?;
+        let before = other.overlay.leaf_place(other.node, shared)?;
+        Ok(now.zip(before).map(|(now, before)| now == before))
     }
 
     /// Has another directory the same mode, owner and attributes?

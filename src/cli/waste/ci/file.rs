@@ -3,6 +3,7 @@
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::Rule;
+use crate::cli::terminal::shown_bytes;
 
 /// What a file says, by the place of the rule in [`Rule::ALL`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub fn parse(text: &str) -> Result<FileRules, String> {
                     let Some(rule) =
                         Rule::ALL.into_iter().find(|rule| rule.name().eq_ignore_ascii_case(&name))
                     else {
-                        log::warn!("there is no rule '{name}': it is passed over");
+                        log::warn!("there is no rule '{}': it is passed over", shown_bytes(name.as_bytes()));
                         continue;
                     };
                     let value = match value {
@@ -53,7 +54,10 @@ pub fn parse(text: &str) -> Result<FileRules, String> {
             (Some(key), _) if key.eq_ignore_ascii_case("rules") => {
                 return Err("'rules' is no mapping of rules to values".to_owned());
             }
-            _ => log::warn!("'{}' is not known here: it is passed over", scalar(key).unwrap_or_default()),
+            _ => {
+                let key = scalar(key).unwrap_or_default();
+                log::warn!("'{}' is not known here: it is passed over", shown_bytes(key.as_bytes()));
+            }
         }
     }
     Ok(rules)

@@ -1,5 +1,7 @@
 //! The values of rules, as dive takes them.
 
+use crate::cli::terminal::shown_bytes;
+
 /// Is the rule switched off?
 pub fn is_disabled(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "" | "disabled" | "off" | "false")
@@ -35,7 +37,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
             }
         }
     };
-    let factor = factor.ok_or_else(|| format!("has an unknown unit, '{unit}'"))?;
+    let factor = factor.ok_or_else(|| format!("has an unknown unit, '{}'", shown_bytes(unit.as_bytes())))?;
     let bytes = number * factor;
     // The fraction is cut off.
     if bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err("is too large".to_owned()) }

@@ -160,3 +160,36 @@ fn markers_are_written_in_the_namespace_and_removed() {
     upper.remove_marker(at, Marker::Redirect).unwrap();
     assert_eq!(xattr::get(at, b"user.overlay.redirect"), Err(Errno::ENODATA));
 }
+
+#[test]
+fn without_flags_renames_come_to_the_same() {
+    let place = Place::new();
+    let mut upper = place.upper();
+    assert_eq!(upper.renames, Renames::WithFlags);
+    for renames in [Renames::WithFlags, Renames::Plain] {
+        upper.renames = renames;
+        for (name, text) in [("a", "1"), ("b", "2")] {
+            fs::write(place.path("upper").join(name), text).unwrap();
+        }
+        let root = upper.layer.root();
+        let (a, b, c) = ((root, named("a")), (root, named("b")), (root, named("c")));
+        let text = |name: &str| fs::read_to_string(place.path("upper").join(name)).unwrap();
+        assert_eq!(upper.rename(a, b, RenameFlag::NoReplace), Err(Errno::EEXIST), "{renames:?}");
+        upper.rename(a, b, RenameFlag::Exchange).unwrap();
+        assert_eq!((text("a"), text("b")), ("2".into(), "1".into()), "{renames:?}");
+        assert_eq!(upper.rename(a, c, RenameFlag::Exchange), Err(Errno::ENOENT), "{renames:?}");
+        upper.rename(a, c, RenameFlag::NoReplace).unwrap();
+        assert_eq!(upper.rename(a, b, RenameFlag::Exchange), Err(Errno::ENOENT), "{renames:?}");
+        assert_eq!((text("c"), text("b")), ("2".into(), "1".into()), "what is there stays, {renames:?}");
+        // A directory and a file change places, too.
+        fs::create_dir(place.path("upper/d")).unwrap();
+        upper.rename((root, named("d")), b, RenameFlag::Exchange).unwrap();
+        assert!(place.path("upper/b").is_dir() && place.path("upper/d").is_file());
+        for name in ["c", "d"] {
+            fs::remove_file(place.path("upper").join(name)).unwrap();
+        }
+        fs::remove_dir(place.path("upper/b")).unwrap();
+        assert_eq!(place.names("upper"), [""; 0]);
+        assert_eq!(place.names("work/work"), [""; 0], "nothing is left aside");
+    }
+}

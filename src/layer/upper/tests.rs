@@ -137,6 +137,23 @@ fn a_second_mount_of_the_same_upper_or_work_is_refused() {
 }
 
 #[test]
+fn a_mount_that_is_about_to_end_is_waited_for() {
+    let place = Place::new();
+    let first = place.upper();
+    let (waits, waiting) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            waits.send(()).unwrap();
+            place.open(Durability::SyncCopyUp)
+        });
+        waiting.recv().unwrap();
+        // Whether the second has met the lock by now or not: it must get it.
+        drop(first);
+        assert!(second.join().unwrap().is_ok());
+    });
+}
+
+#[test]
 fn a_volatile_mount_leaves_its_mark_and_the_next_is_refused() {
     let place = Place::new();
     drop(place.open(Durability::Volatile).unwrap());

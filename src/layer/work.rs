@@ -1,6 +1,7 @@
 //! The work directory: its names, its locks, and what an earlier mount left in it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -35,14 +36,24 @@ pub(super) fn mark_volatile(work: BorrowedFd<'_>) -> Result<()> {
     fs::mkdir(dir.as_fd(), name(VOLATILE)?, 0o700).op("mark the work directory volatile")
 }
 
-/// Takes a directory for this mount alone.
+/// How long a daemon whose mount is gone may take to let go of its directories. umount(8) does not wait for it, and what is
+/// unmounted is often mounted again at once: `umount mnt && mount mnt`, a unit of systemd that is restarted.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Takes a directory for this mount alone. One that is in use is waited for, a moment.
 pub fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
-    match fs::lock_exclusive(fd) {
-        Ok(()) => Ok(()),
-        Err(Errno::EWOULDBLOCK) => Err(Error::new(op, Kind::InUse)),
-        // A file system without locks: then nobody can tell.
-        Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
-        Err(errno) => Err(Error::new(op, errno)),
+    let start = Instant::now();
+    loop {
+        match fs::lock_exclusive(fd) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EWOULDBLOCK) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(Errno::EWOULDBLOCK) => return Err(Error::new(op, Kind::InUse)),
+            // A file system without locks: then nobody can tell.
+            Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
+            Err(errno) => return Err(Error::new(op, errno)),
+        }
     }
 }
 

@@ -201,7 +201,7 @@ impl Known {
                 .hint("name what is below it instead"));
         }
         let spec = StackSpec { upper: Some(upper), ..self.spec.clone() };
-        let behaviour = Behaviour { read_only: false, ..self.behaviour.clone() };
+        let behaviour = Behaviour { read_only: false, index: Index::Off, ..self.behaviour.clone() };
         Ok(Overlay::open_stack(&spec, &behaviour)?)
     }
 
@@ -374,13 +374,9 @@ fn add_mount(
         ))
         .hint("name its layers instead: overlay:TOP:...:BASE"));
     }
-    let mounted = as_mounted::understand(&info.options)?;
-    *behaviour = mounted.behaviour;
+    *behaviour = as_mounted::understand(&info.options)?;
     if let (Some(upper), Some(work)) = (&info.upper, &info.work) {
         let upper = UpperSpec { upper: upper.into(), work: work.into() };
-        if mounted.index == Index::On {
-            as_mounted::warn_of_index(path, &upper.work);
-        }
         facts.push(plain(&upper.upper, Role::Upper));
         spec.upper = Some(upper);
     }

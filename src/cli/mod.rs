@@ -29,6 +29,7 @@ mod parsing;
 mod progress;
 mod remount;
 mod run;
+mod shell;
 mod start;
 mod store;
 mod terminal;

@@ -1,6 +1,8 @@
 //! The work directory: its names, its locks, and what an earlier mount left in it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -152,6 +154,26 @@ pub fn look_into_work(root: BorrowedFd<'_>) -> Result<WorkFound> {
 /// The index of hard links in a work directory, if there is one.
 pub fn index_of_work(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     open_if_there(root, INDEX)
+}
+
+/// The index of hard links in the work directory at a path, to be read while a mount may be changing it: nothing is
+/// made, and no lock is taken. `None` where there is none.
+///
+/// # Errors
+/// It cannot be opened: an ordinary user may not look into root's.
+pub fn index_to_read(work: &Path) -> Result<Option<OwnedFd>> {
+    let in_work = |error: Error| error.at(work.as_os_str().as_bytes());
+    match fs::open_dir_path(work) {
+        Ok(root) => open_if_there(root.as_fd(), INDEX).map_err(in_work),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(in_work(Error::new("open work directory", errno))),
+    }
+}
+
+/// Is nothing in a directory, as far as is seen now?
+pub fn is_empty(dir: BorrowedFd<'_>) -> Result<bool> {
+    let dir = fs::reopen_dir(dir, libc::O_RDONLY).op("open directory")?;
+    Ok(names(&dir)?.is_empty())
 }
 
 /// Removes what an interrupted operation left in `work/`.

@@ -134,7 +134,10 @@ fn people_are_told_in_a_sentence_and_a_table() {
     for (path, verdict) in [
         ("/d/a", "/d/a: file of layer 3 (COPY . /)"),
         ("/d", "/d: directory, merged from 2 layers; its attributes are those of layer 1 (COPY . /)"),
-        ("", "/: directory, merged from 3 layers; its attributes are those of layer 3 (COPY . /)"),
+        (
+            "",
+            "/: directory, merged from 3 layers; no layer has an entry for it, so that its attributes are implied",
+        ),
         ("/gone", "/gone: does not exist: deleted in layer 2 (COPY . /)"),
         ("/tree/sub/x", "/tree/sub/x: does not exist: /tree was deleted in layer 2 (COPY . /)"),
         ("/opaque/old", "/opaque/old: does not exist: hidden by the opaque /opaque of layer 2 (COPY . /)"),

@@ -249,7 +249,7 @@ pub fn five_instructions(place: &Place) {
             ]),
         ),
         (
-            "COPY app.conf /etc/app.conf # buildkit",
+            "COPY --chown=0:33 --chmod=640 app.conf /etc/app.conf # buildkit",
             tar_of([
                 Entry::dir("etc").mtime(at(1), 0),
                 Entry::file("etc/app.conf", "threads = 4\n").mode(0o640).owner(0, 33).mtime(at(1), 0),
@@ -272,7 +272,12 @@ pub fn five_instructions(place: &Place) {
         ),
         (
             "RUN /bin/sh -c rm /srv/cache && mkdir /srv/cache # buildkit",
-            tar_of([Entry::dir("srv").mtime(at(4), 0), Entry::dir("srv/cache").mtime(at(4), 0)]),
+            // Opaque, as overlayfs makes a directory in the place of a file.
+            tar_of([
+                Entry::dir("srv").mtime(at(4), 0),
+                Entry::dir("srv/cache").mtime(at(4), 0),
+                Entry::opaque("srv/cache"),
+            ]),
         ),
     ];
     let add =

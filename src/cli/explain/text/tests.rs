@@ -2,7 +2,6 @@ use std::fs;
 
 use clap::Parser;
 
-use super::*;
 use crate::cli::args::{Cli, Command};
 use crate::cli::explain::{Contents, plain_text};
 use crate::cli::opened;

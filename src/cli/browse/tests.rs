@@ -251,17 +251,6 @@ fn the_explanation_is_that_of_explain() {
 }
 
 #[test]
-fn layers_that_have_nothing_there_are_told_in_one_line() {
-    let mut driver = Driver::new(80, 40);
-    driver.go("/lib/a.so");
-    driver.shows("/lib/a.so: file of layer 1");
-    driver.shows("  layers 2-3: nothing");
-    driver.shows("> layer 1");
-    driver.go("/new");
-    driver.shows("  layers 1-2: nothing");
-}
-
-#[test]
 fn long_contents_are_compared_when_asked_for() {
     let dir = layers();
     for layer in ["top", "middle"] {

@@ -320,3 +320,6 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
         Part::Counts => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

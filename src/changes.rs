@@ -15,6 +15,7 @@ pub use self::size::unpacked;
 use self::union::{At, Dir, OpenDir, Parts, There, count_in};
 use crate::config::LowerSpec;
 use crate::error::{ErrorContext, Result};
+use crate::image::commit::is_portable;
 use crate::overlay::{DirIn, Layers};
 use crate::path::RelPath;
 use crate::resolve::Depth;
@@ -154,11 +155,11 @@ impl Counter<'_> {
             && self.attributes(&now.attributes)? == self.attributes(&before.attributes)?)
     }
 
-    /// The extended attributes of a directory, in the order of their names.
+    /// The extended attributes of a directory that mean the same on another machine, in the order of their names.
     fn attributes(&self, at: &At) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let object = DirIn::open(self.layers.get(at.depth)?, &at.place)?.into_object();
         let mut attributes = Vec::new();
-        for name in object.xattr_names()? {
+        for name in object.xattr_names()?.into_iter().filter(|name| is_portable(name)) {
             match object.xattr(&name) {
                 Ok(value) => attributes.push((name, value)),
                 // Listed, but nothing that this user could read.

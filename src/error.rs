@@ -234,6 +234,25 @@ pub fn describe(error: &io::Error) -> String {
     }
 }
 
+/// The errno of an I/O error. A library that wraps errors, as tempfile does, keeps the kind of them only: then it is the errno that
+/// such an error most often has, and EIO where the kind says nothing.
+pub fn errno_of(error: &io::Error) -> Errno {
+    use io::ErrorKind;
+    if let Some(number) = error.raw_os_error() {
+        return Errno::from_raw(number);
+    }
+    match error.kind() {
+        ErrorKind::NotFound => Errno::ENOENT,
+        ErrorKind::PermissionDenied => Errno::EACCES,
+        ErrorKind::AlreadyExists => Errno::EEXIST,
+        ErrorKind::NotADirectory => Errno::ENOTDIR,
+        ErrorKind::ReadOnlyFilesystem => Errno::EROFS,
+        ErrorKind::StorageFull => Errno::ENOSPC,
+        ErrorKind::QuotaExceeded => Errno::EDQUOT,
+        _ => Errno::EIO,
+    }
+}
+
 /// Gives an errno its context: `call.op("mkdirat", path)`.
 pub trait OpContext<T> {
     /// Names the operation.
@@ -267,6 +286,14 @@ impl<T> ErrorContext for Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrapped_error_keeps_its_errno() {
+        assert_eq!(errno_of(&Errno::EACCES.into()), Errno::EACCES);
+        assert_eq!(errno_of(&io::Error::other("no errno")), Errno::EIO);
+        let missing = tempfile::tempdir().unwrap().path().join("missing");
+        assert_eq!(errno_of(&tempfile::tempdir_in(missing).unwrap_err()), Errno::ENOENT);
+    }
 
     #[test]
     fn an_error_prints_the_whole_call() {

@@ -18,6 +18,8 @@ mod commit;
 mod deep;
 #[path = "union/explain.rs"]
 mod explain;
+#[path = "union/indexed.rs"]
+mod indexed;
 #[path = "union/lowers.rs"]
 mod lowers;
 #[path = "union/nodes.rs"]

@@ -20,7 +20,6 @@ mod walk;
 mod work;
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -74,7 +73,7 @@ pub struct BrowseArgs {
 
 /// Shows the source until somebody has seen enough.
 pub fn run(args: &BrowseArgs) -> Result<(), Failure> {
-    screen::require_terminal(&terminal::shown(Path::new(&args.source)))?;
+    screen::require_terminal(&args.source)?;
     let known = opened::find(&args.source, &args.select, &args.store)?;
     let (name, layers) = (known.name.clone(), known.layers.clone());
     let theme = if terminal::colours() { Theme::Colours } else { Theme::Plain };

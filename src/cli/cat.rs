@@ -8,6 +8,7 @@ use super::epilogue::{Epilogue, Example, Note};
 use super::explain::SOURCE;
 use super::image_args::{SelectArgs, StoreArgs};
 use super::opened::{self, AtEnd, Opened, SelectionArgs};
+use super::shell::quoted;
 use super::terminal::{Out, Reader, shown_bytes};
 use crate::error::ErrorContext;
 use crate::overlay::{Access, FileKind, HandleId, OpenMode, Truncate};
@@ -80,10 +81,12 @@ fn file(opened: &Opened, path: &[u8], out: &mut Out) -> Result<Reader, Failure> 
         FileKind::Socket => Some("a socket"),
     };
     if let Some(what) = what {
-        let path = shown_bytes(path);
-        let failure = Failure::trouble(format!("'{path}' in '{}' is {what}, not a file", opened.name));
+        let shown = shown_bytes(path);
+        let failure = Failure::trouble(format!("'{shown}' in '{}' is {what}, not a file", opened.name));
         return Err(match found.entry.attr.kind {
-            FileKind::Directory => failure.hint(format!("lamina ls {} '{path}' lists it", opened.name)),
+            FileKind::Directory => {
+                failure.hint(format!("lamina ls {} {} lists it", opened.pasted(), quoted(path)))
+            }
             _ => failure,
         });
     }

@@ -75,9 +75,20 @@ pub struct LsArgs {
     store: StoreArgs,
 }
 
+/// When rows are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// All of a directory before the first of them: for the widths of columns.
+    Ahead,
+    /// One after the other.
+    InTurn,
+}
+
 /// Where rows go.
 trait Sink {
-    /// These rows come next, though others may come between them.
+    /// When it wants to know rows.
+    fn wants(&self) -> Wants;
+    /// These rows come next, though others may come between them: where they are wanted ahead.
     fn announce(&mut self, rows: &mut dyn Iterator<Item = &Row>);
     /// The next row.
     fn row(&mut self, row: &Row) -> Result<Reader, Failure>;

@@ -30,6 +30,7 @@ mod progress;
 mod refresh;
 mod remount;
 mod run;
+mod shell;
 mod start;
 mod store;
 mod terminal;

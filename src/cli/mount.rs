@@ -119,11 +119,19 @@ pub const EPILOGUE: Epilogue = Epilogue {
             command: "unshare -Urm sh -c 'lamina mount app mnt && sh; lamina umount mnt'",
         },
     ],
-    notes: &[Note {
-        heading: "The daemon",
-        text: "The command returns when the mount serves requests; a daemon goes on to serve it until lamina umount. The \
+    notes: &[
+        Note {
+            heading: "The daemon",
+            text: "The command returns when the mount serves requests; a daemon goes on to serve it until lamina umount. The \
                daemon has no terminal: what it warns of from then on (a corrupt marker in a layer, say) is kept only with --log-file.",
-    }],
+        },
+        Note {
+            heading: "mount(8) and /etc/fstab",
+            text: "With a link /sbin/mount.fuse.lamina to the program, as scripts/install and the package make it: mount -t fuse.lamina \
+               NAME MOUNTPOINT -o lowerdir=TOP:BASE,upperdir=DIR, or the same as a line of /etc/fstab. Options that cannot be \
+               honoured are warnings there.",
+        },
+    ],
 };
 
 /// `lamina mount`.

@@ -18,7 +18,7 @@ use super::options::{self, Access, Enforce, Form, MountFlags, Options, Switch};
 use super::workdir::{self, MadeDir};
 use crate::config::{Acl, Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::{MountInfo, kernel_overlay, table};
-use crate::error::describe;
+use crate::error::{describe, errno_of};
 use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
 use crate::image::ImageError;
 use crate::image::store::Lease;
@@ -234,7 +234,7 @@ pub(super) fn upper_spec(request: &Request) -> Result<Option<UpperSpec>, Failure
         Some(work) => work.clone(),
         None => {
             let real = fs::canonicalize(upper).map_err(|error| {
-                let errno = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+                let errno = errno_of(&error);
                 Refusal::Unreachable { role: Role::Upper, path: upper.clone(), errno }
             })?;
             workdir::default_for(&real).ok_or_else(|| {

@@ -213,7 +213,7 @@ pub fn blocks_with_text(head: &[&str], rows: &[Vec<String>], width: Option<usize
 pub const LEAST_CUT: usize = 20;
 
 /// The beginning of a text that fits into so many cells; that something is missing is shown by an ellipsis.
-fn cut(text: &str, width: usize) -> String {
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -252,7 +252,7 @@ fn columns(rows: &[Vec<String>]) -> String {
 
 /// The first cell of each row on a line of its own, and the others below it, each after its head. What is not known
 /// (`-`) is left out; where that is the first cell, the next one is the first, with its head.
-fn blocks(head: &[&str], rows: &[Vec<String>]) -> String {
+pub fn blocks(head: &[&str], rows: &[Vec<String>]) -> String {
     let block = |row: &Vec<String>| {
         let mut lines = row.iter().zip(head).filter(|(cell, _)| *cell != "-");
         let is_known = row.first().is_some_and(|cell| cell != "-");

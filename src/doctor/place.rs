@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use super::{Finding, Level, Use};
 use crate::config::Namespace;
 use crate::control::table;
+use crate::error::errno_of;
 use crate::marker::{Marker, OpaqueMark};
 use crate::path::Name;
 use crate::source::facts::Privilege;
@@ -78,7 +79,7 @@ pub(super) fn free(dir: &Path) -> u64 {
 impl Facts {
     /// Tries, in the directory or in the nearest one above it that is there.
     pub fn try_out(path: &Path) -> Self {
-        let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let errno = |error: std::io::Error| errno_of(&error);
         let place = nearest(path);
         // Asked first, for the error of what makes the directory has no number.
         if let Err(errno) = eaccess(place.as_path(), AccessFlags::W_OK | AccessFlags::X_OK) {

@@ -21,7 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::config::Acl;
 use crate::control::FS_TYPE;
-use crate::error::describe;
+use crate::error::{describe, errno_of};
 use crate::sys::fuse_dev;
 
 /// The program that mounts for ordinary users.
@@ -224,10 +224,6 @@ pub(super) fn attach(spec: &MountSpec) -> Result<(OwnedFd, Attachment), MountErr
         .map_err(|error| MountError::System { path: path.clone(), errno: errno_of(&error) })?;
     let state = Arc::new(Mutex::new(Some(Attached { path, connection: ours })));
     Ok((connection, Attachment(Unmounter { state })))
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 fn mount_directly(device: &OwnedFd, path: &Path, mode: u32, spec: &MountSpec) -> Result<(), Errno> {

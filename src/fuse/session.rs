@@ -15,7 +15,7 @@ use super::adapter::{Adapter, Gate, Scratch};
 use super::mount::{AccessPolicy, Attachment, MountError, MountSpec, Unmounter, attach};
 use super::negotiate::{DataCache, Negotiator};
 use super::wire::{REQUEST_BUFFER, Reply, Unique};
-use crate::error::{Error, OpContext, Result};
+use crate::error::{Error, OpContext, Result, errno_of};
 use crate::overlay::{Invalidation, NodeId, Overlay};
 use crate::path::NameBuf;
 use crate::sys::fuse_dev;
@@ -154,7 +154,7 @@ fn further_connection(session: impl AsFd) -> Result<OwnedFd> {
 }
 
 fn failure(op: &'static str, error: &io::Error) -> Error {
-    let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    let errno = errno_of(error);
     Error::new(op, errno).at(fuse_dev::PATH)
 }
 

@@ -15,6 +15,6 @@ pub use found::{Attributes, EntryId, Found, FoundDir, FoundLeaf};
 pub use staged::Staged;
 pub use upper::{OpaqueForm, Upper, UpperOptions, WhiteoutForm};
 pub use work::{
-    WorkFound, index_of_work, lock, look_into_work, open as open_work, path_in_incompat, path_in_index,
-    path_in_work, path_of_index, remove_left,
+    WorkFound, index_of_work, index_to_read, is_empty, lock, look_into_work, open as open_work,
+    path_in_incompat, path_in_index, path_in_work, path_of_index, remove_left,
 };

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
-use crate::error::{Error, OpContext, Result};
+use crate::error::{Error, OpContext, Result, errno_of};
 use crate::marker::{UnionfsName, is_unionfs_meta, unionfs_meta};
 use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::dirents;
@@ -123,8 +123,7 @@ impl Hidden {
 
 fn path_of(dir: BorrowedFd<'_>) -> Result<Vec<u8>> {
     let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    let path = std::fs::read_link(link).map_err(|error| {
-        Error::new("find a directory's path", error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
-    })?;
+    let path =
+        std::fs::read_link(link).map_err(|error| Error::new("find a directory's path", errno_of(&error)))?;
     Ok(path.as_os_str().as_bytes().to_vec())
 }

@@ -107,6 +107,16 @@ impl Upper {
                 Kind::Invalid("it must be on the same file system as the upper"),
             )));
         }
+        // In lamina names differ by case: of two, one would be lost.
+        let tells_case = |dir, op| match file::ignores_case(dir) {
+            false => Ok(()),
+            true => Err(Error::new(
+                op,
+                Kind::Unsupported("names that differ only in case are one there (casefold)"),
+            )),
+        };
+        tells_case(layer.root_io(), "use upper").map_err(in_upper)?;
+        tells_case(work_root.as_fd(), "use work directory").map_err(in_work)?;
         work::lock(layer.root_io(), "use upper").map_err(in_upper)?;
         work::lock(work_root.as_fd(), "use work directory").map_err(in_work)?;
         let work =

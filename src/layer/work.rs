@@ -1,6 +1,9 @@
 //! The work directory: its names, its locks, and what an earlier mount left in it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -35,14 +38,24 @@ pub(super) fn mark_volatile(work: BorrowedFd<'_>) -> Result<()> {
     fs::mkdir(dir.as_fd(), name(VOLATILE)?, 0o700).op("mark the work directory volatile")
 }
 
-/// Takes a directory for this mount alone.
+/// How long a daemon whose mount is gone may take to let go of its directories. umount(8) does not wait for it, and what is
+/// unmounted is often mounted again at once: `umount mnt && mount mnt`, a unit of systemd that is restarted.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Takes a directory for this mount alone. One that is in use is waited for, a moment.
 pub fn lock(fd: BorrowedFd<'_>, op: &'static str) -> Result<()> {
-    match fs::lock_exclusive(fd) {
-        Ok(()) => Ok(()),
-        Err(Errno::EWOULDBLOCK) => Err(Error::new(op, Kind::InUse)),
-        // A file system without locks: then nobody can tell.
-        Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
-        Err(errno) => Err(Error::new(op, errno)),
+    let start = Instant::now();
+    loop {
+        match fs::lock_exclusive(fd) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EWOULDBLOCK) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(Errno::EWOULDBLOCK) => return Err(Error::new(op, Kind::InUse)),
+            // A file system without locks: then nobody can tell.
+            Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
+            Err(errno) => return Err(Error::new(op, errno)),
+        }
     }
 }
 
@@ -141,6 +154,26 @@ pub fn look_into_work(root: BorrowedFd<'_>) -> Result<WorkFound> {
 /// The index of hard links in a work directory, if there is one.
 pub fn index_of_work(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     open_if_there(root, INDEX)
+}
+
+/// The index of hard links in the work directory at a path, to be read while a mount may be changing it: nothing is
+/// made, and no lock is taken. `None` where there is none.
+///
+/// # Errors
+/// It cannot be opened: an ordinary user may not look into root's.
+pub fn index_to_read(work: &Path) -> Result<Option<OwnedFd>> {
+    let in_work = |error: Error| error.at(work.as_os_str().as_bytes());
+    match fs::open_dir_path(work) {
+        Ok(root) => open_if_there(root.as_fd(), INDEX).map_err(in_work),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(in_work(Error::new("open work directory", errno))),
+    }
+}
+
+/// Is nothing in a directory, as far as is seen now?
+pub fn is_empty(dir: BorrowedFd<'_>) -> Result<bool> {
+    let dir = fs::reopen_dir(dir, libc::O_RDONLY).op("open directory")?;
+    Ok(names(&dir)?.is_empty())
 }
 
 /// Removes what an interrupted operation left in `work/`.

@@ -122,7 +122,7 @@ impl Overlay {
     /// [`Kind::Stale`] for what has not been copied up.
     pub(super) fn held(&self, state: &LeafState) -> Result<(Held, &Layer)> {
         let stale = || Error::new("find file", Kind::Stale);
-        let upper = self.stack.upper().ok_or_else(stale)?;
+        let layer = self.stack.upper_layer().ok_or_else(stale)?;
         let held = match &state.source {
             Source::Lower(_) => return Err(stale()),
             Source::Upper => {
@@ -131,10 +131,10 @@ impl Overlay {
                 let part = dir.upper.get().ok_or_else(stale)?;
                 Held::InDir(self.upper_fd(&place.dir, dir, part)?, place.name.clone())
             }
-            Source::Indexed(name) => Held::InDir(upper.index_fd().ok_or_else(stale)?, name.clone()),
+            Source::Indexed(name) => Held::InDir(self.stack.index_fd().ok_or_else(stale)?, name.clone()),
             Source::Nameless(fd) => Held::Itself(Arc::clone(fd)),
         };
-        Ok((held, &upper.layer))
+        Ok((held, layer))
     }
 
     /// What has a file's data.

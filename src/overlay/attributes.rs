@@ -79,10 +79,8 @@ impl Overlay {
             // The layer keeps the name that the union has lost.
             attr.nlink = attr.nlink.saturating_sub(1);
         }
-        if let (Source::Indexed(_), Object::Held(held, _), Some(upper)) =
-            (&state.source, &object, self.stack.upper())
-        {
-            attr.nlink = self.union_nlink(upper, held.at())?;
+        if let (Source::Indexed(_), Object::Held(held, layer)) = (&state.source, &object) {
+            attr.nlink = self.union_nlink(layer, held.at())?;
         }
         Ok(attr)
     }

@@ -73,7 +73,9 @@ impl Overlay {
         let (own, theirs) = (self.stack.depths(), other.stack.depths());
         // Data-only layers are below all others, and the options say how all are read.
         let mut same = self.options.redirects == other.options.redirects
-            && self.options.index == other.options.index
+            // What an index leads to is in no layer that they share.
+            && !self.is_indexed()?
+            && !other.is_indexed()?
             && own.data_only == theirs.data_only;
         for (own, theirs) in self.stack.data_only().zip(other.stack.data_only()) {
             same = same && same_layer(own, theirs)?;

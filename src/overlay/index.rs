@@ -17,7 +17,7 @@ use super::object::Object;
 use super::types::Invalidation;
 use crate::config::Index;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
-use crate::layer::{Layer, Staged, Upper};
+use crate::layer::{self, Layer, Staged, Upper};
 use crate::marker::{Marker, Nlink, NlinkBase, Origin, OriginFlags, OriginMark};
 use crate::path::NameBuf;
 use crate::sys::fs::{self, At, RenameFlag, Stat};
@@ -41,7 +41,8 @@ impl Overlay {
         if self.options.index == Index::Off {
             return Ok(in_upper.then_some(InodeKey::Upper { ino: stat.ino }));
         }
-        if !in_upper {
+        // The upper of a read-only union is one of its lowers.
+        if !in_upper && object.layer().id() != LayerRef::Upper {
             return Ok(index_name(object).map(InodeKey::Indexed));
         }
         if let Object::Held(held, layer) = object
@@ -72,9 +73,15 @@ impl Overlay {
         })
     }
 
+    /// Does a name of a layer below stand for a file of the upper?
+    pub(super) fn is_indexed(&self) -> Result<bool> {
+        let index = self.stack.index_fd().filter(|_| self.options.index == Index::On);
+        index.map_or(Ok(false), |index| Ok(!layer::is_empty(index.as_fd()).in_layer(LayerRef::Upper)?))
+    }
+
     fn index_stat(&self, name: &NameBuf) -> Result<Option<Stat>> {
-        let Some(index) = self.stack.upper().and_then(Upper::index) else { return Ok(None) };
-        match fs::stat(At::Name(index, name.as_name())) {
+        let Some(index) = self.stack.index_fd() else { return Ok(None) };
+        match fs::stat(At::Name(index.as_fd(), name.as_name())) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::new("look into the index", errno).at(name.as_bytes())),
@@ -126,7 +133,7 @@ impl Overlay {
         let Source::Indexed(_) = &state.source else { return Ok(()) };
         let target = self.upper_dir(&place.dir)?;
         let (held, _) = self.held(state)?;
-        let names = self.union_nlink(upper, held.at())?;
+        let names = self.union_nlink(&upper.layer, held.at())?;
         let restored = self.remember_times(&target.fd)?;
         match fs::link(held.at(), target.fd.as_fd(), place.name.as_name()) {
             Ok(()) => {}
@@ -140,21 +147,21 @@ impl Overlay {
     }
 
     /// How many names an indexed file has in the union.
-    pub(super) fn union_nlink(&self, upper: &Upper, at: At<'_>) -> Result<u32> {
+    pub(super) fn union_nlink(&self, layer: &Layer, at: At<'_>) -> Result<u32> {
         let links = fs::stat(at).op("stat the index entry").in_layer(LayerRef::Upper)?.nlink;
-        let Some(value) = upper.layer.marker(at, Marker::Nlink)? else { return Ok(links.saturating_sub(1)) };
+        let Some(value) = layer.marker(at, Marker::Nlink)? else { return Ok(links.saturating_sub(1)) };
         match Nlink::decode(&value) {
             Ok(nlink) if nlink.base == NlinkBase::Upper => Ok(nlink.shown(links)),
             Ok(nlink) => {
-                Ok(self.lower_nlink(upper, at)?.map_or(links.saturating_sub(1), |lower| nlink.shown(lower)))
+                Ok(self.lower_nlink(layer, at)?.map_or(links.saturating_sub(1), |lower| nlink.shown(lower)))
             }
             Err(corrupt) => Err(Error::new("read link count", corrupt).in_layer(LayerRef::Upper)),
         }
     }
 
     /// The link count of what an indexed file was copied from.
-    fn lower_nlink(&self, upper: &Upper, at: At<'_>) -> Result<Option<u32>> {
-        let Some(value) = upper.layer.marker(at, Marker::Origin)? else { return Ok(None) };
+    fn lower_nlink(&self, layer: &Layer, at: At<'_>) -> Result<Option<u32>> {
+        let Some(value) = layer.marker(at, Marker::Origin)? else { return Ok(None) };
         let Ok(OriginMark::Known(origin)) = OriginMark::decode(&value) else { return Ok(None) };
         let handle =
             crate::sys::handle::FileHandle { kind: origin.handle_type(), bytes: origin.handle().to_vec() };

@@ -170,6 +170,9 @@ fn index(stack: &Stack, asked: Index) -> Index {
         .layers()
         .find(|layer| layer.directory().is_none_or(|layer| layer.handle(At::Fd(layer.root())).is_none()));
     match (asked, lacking) {
+        (Index::On, _) if stack.index_fd().is_none() => Index::Off,
+        // Who made the index that is only read here has said so.
+        (Index::On, Some(_)) if stack.upper().is_none() => Index::Off,
         (Index::On, Some(layer)) => {
             log::warn!(
                 "index=on: the file system of {} has no file handles, so there is no index",

@@ -93,7 +93,7 @@ impl Overlay {
         let names_before = match &state.source {
             Source::Indexed(_) => {
                 let (held, _) = self.held(&state)?;
-                Some(self.union_nlink(target.upper, held.at())?)
+                Some(self.union_nlink(&target.upper.layer, held.at())?)
             }
             _ => None,
         };

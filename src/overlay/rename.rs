@@ -246,7 +246,7 @@ impl Overlay {
                 let names = match &state.source {
                     Source::Indexed(_) => {
                         let (held, _) = self.held(&state)?;
-                        self.union_nlink(upper, held.at())?
+                        self.union_nlink(&upper.layer, held.at())?
                     }
                     _ => 0,
                 };

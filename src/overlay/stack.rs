@@ -1,11 +1,12 @@
 //! The layers of a union, from the top down.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::config::{Behaviour, LowerSpec, StackSpec, Whiteouts};
+use crate::config::{Behaviour, Index, LowerSpec, StackSpec, UpperSpec, Whiteouts};
 use crate::error::{Error, Kind, LayerRef, Result};
-use crate::layer::{FoundDir, Layer, LayerRules, Upper, UpperOptions};
+use crate::layer::{self, FoundDir, Layer, LayerRules, Upper, UpperOptions};
 use crate::marker::MarkersRead;
 use crate::resolve::{Depth, Depths};
 use crate::tarball::TarLayer;
@@ -13,8 +14,8 @@ use crate::tarball::TarLayer;
 /// The layers. There is always at least one lower.
 #[derive(Debug)]
 pub(super) enum Stack {
-    /// Nothing can be changed.
-    ReadOnly(Lowers),
+    /// Nothing can be changed. The index of hard links of an upper that is its topmost layer, if there is one, is read.
+    ReadOnly(Lowers, Option<Arc<OwnedFd>>),
     /// Changes go to the upper.
     Writable(Box<Upper>, Lowers),
 }
@@ -158,7 +159,8 @@ impl Stack {
                 };
                 Ok(Stack::Writable(Box::new(Upper::open(upper, options)?), lowers))
             }
-            _ => Ok(Stack::ReadOnly(lowers)),
+            Some(upper) if behaviour.index == Index::On => Ok(Stack::ReadOnly(lowers, index_to_read(upper))),
+            _ => Ok(Stack::ReadOnly(lowers, None)),
         }
     }
 
@@ -168,13 +170,13 @@ impl Stack {
     /// There is none at that depth, or the stack is writable.
     pub(super) fn only(self, depth: Depth) -> Result<Stack> {
         let no_layer = || Error::new("open layer", Kind::Invalid("there is no such layer"));
-        let Stack::ReadOnly(mut lowers) = self else {
+        let Stack::ReadOnly(mut lowers, _) = self else {
             return Err(Error::new("open layer", Kind::Invalid("the stack must be opened read-only")));
         };
         let index = usize::from(depth.0);
         lowers.ordinary.truncate(index.saturating_add(1));
         let layer = lowers.ordinary.pop().filter(|_| lowers.ordinary.len() == index).ok_or_else(no_layer)?;
-        Ok(Stack::ReadOnly(Lowers { ordinary: vec![layer], data_only: Vec::new() }))
+        Ok(Stack::ReadOnly(Lowers { ordinary: vec![layer], data_only: Vec::new() }, None))
     }
 
     /// The upper, to change something in.
@@ -184,7 +186,7 @@ impl Stack {
     pub(super) fn writable(&self) -> Result<&Upper> {
         match self {
             Stack::Writable(upper, _) => Ok(upper),
-            Stack::ReadOnly(_) => Err(Error::new("write", Kind::ReadOnly)),
+            Stack::ReadOnly(..) => Err(Error::new("write", Kind::ReadOnly)),
         }
     }
 
@@ -192,13 +194,32 @@ impl Stack {
     pub(super) fn upper(&self) -> Option<&Upper> {
         match self {
             Stack::Writable(upper, _) => Some(upper),
-            Stack::ReadOnly(_) => None,
+            Stack::ReadOnly(..) => None,
+        }
+    }
+
+    /// The layer of the upper, be that writable or not.
+    pub(super) fn upper_layer(&self) -> Option<&Layer> {
+        match self {
+            Stack::Writable(upper, _) => Some(&upper.layer),
+            Stack::ReadOnly(lowers, _) => match lowers.ordinary.first() {
+                Some(Lower::Directory(layer)) if layer.id == LayerRef::Upper => Some(layer),
+                _ => None,
+            },
+        }
+    }
+
+    /// The upper's index of hard links, to look into.
+    pub(super) fn index_fd(&self) -> Option<Arc<OwnedFd>> {
+        match self {
+            Stack::Writable(upper, _) => upper.index_fd(),
+            Stack::ReadOnly(_, index) => index.clone(),
         }
     }
 
     fn lowers(&self) -> &Lowers {
         match self {
-            Stack::Writable(_, lowers) | Stack::ReadOnly(lowers) => lowers,
+            Stack::Writable(_, lowers) | Stack::ReadOnly(lowers, _) => lowers,
         }
     }
 
@@ -266,6 +287,19 @@ fn link_tars(ordinary: &mut [Lower]) -> Result<()> {
         tar.link_below(&below)?;
     }
     Ok(())
+}
+
+/// The index of an upper that is only read. It is another's, who may be changing it: nothing is made and nothing locked.
+fn index_to_read(upper: &UpperSpec) -> Option<Arc<OwnedFd>> {
+    match layer::index_to_read(&upper.work) {
+        Ok(index) => index.map(Arc::new),
+        Err(error) => {
+            log::warn!(
+                "a file with several names that was changed by one of them is shown unchanged by the others: {error}"
+            );
+            None
+        }
+    }
 }
 
 /// A layer's number: 1 is the base.

@@ -26,7 +26,7 @@ use super::scratch::Scratch;
 use super::signals::{Event, Inbox, inherited};
 use super::terminal::{self, Foreground};
 use super::{Plan, Workdir};
-use crate::error::describe;
+use crate::error::{describe, errno_of};
 use crate::fuse::Mounted;
 use crate::sys::daemon::{self, Side};
 
@@ -88,10 +88,6 @@ pub fn enter<E: From<SandboxError>>(
 
 fn io(what: &'static str, error: &io::Error) -> SandboxError {
     SandboxError::System { what, errno: errno_of(error) }
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// The caller's side, once the sandbox is there.

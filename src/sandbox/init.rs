@@ -26,6 +26,7 @@ use super::signals::{Event, Inbox, inherited_and_continued};
 use super::terminal::Foreground;
 use super::{Plan, Workdir};
 use crate::config::IdRange;
+use crate::error::errno_of;
 use crate::sys::daemon::{self, Side};
 use crate::sys::sandbox;
 
@@ -109,9 +110,7 @@ fn start<E: From<SandboxError>>(first: &First<'_>, say: &dyn Fn(Said<'_, E>)) ->
             say(Said::Error(&error.into()));
             daemon::leave(code)
         }
-        Err(error) => {
-            Err(system("start the command")(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))
-        }
+        Err(error) => Err(system("start the command")(errno_of(&error))),
     }
 }
 

@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
 use super::error::SandboxError;
 use super::mounts::Kind;
+use crate::error::errno_of;
 
 /// A temporary directory, made and removed inside the sandbox's user namespace: what is in it may belong to any of its ids.
 ///
@@ -65,10 +65,8 @@ impl Scratch {
     /// # Errors
     /// Names the directory above.
     pub fn make(parent: &Path) -> Result<Self, SandboxError> {
-        let failed = |error: io::Error| SandboxError::Scratch {
-            path: parent.to_owned(),
-            errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-        };
+        let failed =
+            |error: io::Error| SandboxError::Scratch { path: parent.to_owned(), errno: errno_of(&error) };
         remove_left(parent);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(failed)?;
         // The file is locked before it has its name: a directory without one is in the making.
@@ -119,18 +117,14 @@ impl Scratch {
             made.map_err(|error| SandboxError::Place {
                 what: "make",
                 path: Path::new("/").join(path),
-                errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+                errno: errno_of(&error),
             })?;
         }
         let tmp = self.base().join("tmp");
         if tmp.is_dir() {
             // As everywhere: it may be the image's only one.
             fs::set_permissions(&tmp, PermissionsExt::from_mode(0o1777)).map_err(|error| {
-                SandboxError::Place {
-                    what: "make",
-                    path: "/tmp".into(),
-                    errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-                }
+                SandboxError::Place { what: "make", path: "/tmp".into(), errno: errno_of(&error) }
             })?;
         }
         Ok(())
@@ -146,10 +140,9 @@ impl Scratch {
             .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(0o644)));
         match made {
             Ok(()) => Ok(path),
-            Err(error) => Err(SandboxError::Scratch {
-                path: self.dir.path().to_owned(),
-                errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-            }),
+            Err(error) => {
+                Err(SandboxError::Scratch { path: self.dir.path().to_owned(), errno: errno_of(&error) })
+            }
         }
     }
 }

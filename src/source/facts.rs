@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use super::preflight::{Facts, Found, Fuse, Identity, Machine, Mountpoint, PathFact, Role, Writable};
 use crate::config::{LowerSpec, StackSpec};
+use crate::error::errno_of;
 
 /// What this process may do about mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,7 @@ fn path_fact(role: Role, path: &Path) -> PathFact {
 fn found(path: &Path) -> Found {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) => return Found::Unreachable(errno(&error)),
+        Err(error) => return Found::Unreachable(errno_of(&error)),
     };
     if metadata.is_file() {
         return Found::RegularFile;
@@ -135,7 +136,7 @@ fn found(path: &Path) -> Found {
             mount,
             writable: writable(path),
         },
-        (Err(error), _) | (_, Err(error)) => Found::Unreachable(errno(&error)),
+        (Err(error), _) | (_, Err(error)) => Found::Unreachable(errno_of(&error)),
     }
 }
 
@@ -161,7 +162,7 @@ fn mountpoint_fact(path: &Path) -> Mountpoint {
         Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
             return Mountpoint::Dead { given: path.to_owned() };
         }
-        Err(error) => return Mountpoint::Unreachable { given: path.to_owned(), errno: errno(&error) },
+        Err(error) => return Mountpoint::Unreachable { given: path.to_owned(), errno: errno_of(&error) },
     };
     if !metadata.is_dir() {
         return Mountpoint::NotADirectory { given: path.to_owned() };
@@ -173,7 +174,7 @@ fn mountpoint_fact(path: &Path) -> Mountpoint {
             let entries = fs::read_dir(path).map(|mut dir| dir.next().is_some()).unwrap_or(true);
             Mountpoint::Directory { given: path.to_owned(), real, identity, has_entries: entries }
         }
-        Err(error) => Mountpoint::Unreachable { given: path.to_owned(), errno: errno(&error) },
+        Err(error) => Mountpoint::Unreachable { given: path.to_owned(), errno: errno_of(&error) },
     }
 }
 
@@ -190,16 +191,12 @@ pub fn device_fact() -> Fuse {
                 false => Fuse::AnotherFile,
             }
         }
-        Err(error) => match errno(&error) {
+        Err(error) => match errno_of(&error) {
             Errno::ENOENT => Fuse::NoDevice,
             Errno::ENODEV | Errno::ENXIO => Fuse::NoDriver,
             errno => Fuse::Refused(errno),
         },
     }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 #[cfg(test)]

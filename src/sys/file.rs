@@ -103,6 +103,18 @@ pub fn copy_range(from: (BorrowedFd<'_>, u64), to: (BorrowedFd<'_>, u64), len: u
     Errno::result(n).map(|n| n as usize)
 }
 
+/// Does this directory take names that differ in case for the same (FS_CASEFOLD_FL of ioctl_iflags(2))? Where a file system
+/// has no such flags, it does not.
+pub fn ignores_case(dir: BorrowedFd<'_>) -> bool {
+    /// linux/fs.h.
+    const FS_CASEFOLD_FL: u32 = 0x4000_0000;
+    // The number says long, the kernel writes an int: the first half.
+    let mut flags = [0u32; 2];
+    // SAFETY: the kernel writes one int, and the buffer holds a long.
+    let rc = unsafe { libc::ioctl(dir.as_raw_fd(), libc::FS_IOC_GETFLAGS as _, flags.as_mut_ptr()) };
+    rc == 0 && flags[0] & FS_CASEFOLD_FL != 0
+}
+
 /// ioctl FICLONE: `to` shares all data of `from`, where the file system can.
 pub fn clone_whole(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> SysResult<()> {
     // SAFETY: FICLONE takes a descriptor as its argument.

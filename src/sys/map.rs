@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::SysResult;
+use crate::error::errno_of;
 
 /// A private, read-only mapping of a whole file.
 ///
@@ -34,7 +35,7 @@ impl Map {
     /// # Errors
     /// Those of fstat(2) and mmap(2); EFBIG where the address space cannot hold the file.
     pub fn of(file: &File) -> SysResult<Map> {
-        let len = file.metadata().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?.len();
+        let len = file.metadata().map_err(|e| errno_of(&e))?.len();
         let len = usize::try_from(len).map_err(|_| Errno::EFBIG)?;
         let Some(size) = NonZeroUsize::new(len) else { return Ok(Map { start: None, len: 0 }) };
         // SAFETY: the kernel chooses a place that nothing else uses; the length is that of the file.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::error::{Error, ErrorContext, Kind, OpContext, Result};
+use crate::error::{Error, ErrorContext, Kind, OpContext, Result, errno_of};
 use crate::path::{NAME_MAX, NameBuf, RelPath};
 use crate::sys::fs::{self as names, At, RenameFlag, Stat};
 use crate::sys::xattr;
@@ -242,7 +242,7 @@ fn lock(parent: &OwnedFd, name: &NameBuf) -> Result<OwnedFd> {
 }
 
 fn os(error: &io::Error) -> Error {
-    Error::new(OP, Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    Error::new(OP, errno_of(error))
 }
 
 #[cfg(test)]

@@ -134,7 +134,10 @@ fn people_are_told_in_a_sentence_and_a_table() {
     for (path, verdict) in [
         ("/d/a", "/d/a: file of layer 3 (COPY . /)"),
         ("/d", "/d: directory, merged from 2 layers; its attributes are those of layer 1 (COPY . /)"),
-        ("", "/: directory, merged from 3 layers; its attributes are those of layer 3 (COPY . /)"),
+        (
+            "",
+            "/: directory, merged from 3 layers; no layer has an entry for it, so that its attributes are implied",
+        ),
         ("/gone", "/gone: does not exist: deleted in layer 2 (COPY . /)"),
         ("/tree/sub/x", "/tree/sub/x: does not exist: /tree was deleted in layer 2 (COPY . /)"),
         ("/opaque/old", "/opaque/old: does not exist: hidden by the opaque /opaque of layer 2 (COPY . /)"),
@@ -246,7 +249,7 @@ pub fn five_instructions(place: &Place) {
             ]),
         ),
         (
-            "COPY app.conf /etc/app.conf # buildkit",
+            "COPY --chown=0:33 --chmod=640 app.conf /etc/app.conf # buildkit",
             tar_of([
                 Entry::dir("etc").mtime(at(1), 0),
                 Entry::file("etc/app.conf", "threads = 4\n").mode(0o640).owner(0, 33).mtime(at(1), 0),
@@ -269,7 +272,12 @@ pub fn five_instructions(place: &Place) {
         ),
         (
             "RUN /bin/sh -c rm /srv/cache && mkdir /srv/cache # buildkit",
-            tar_of([Entry::dir("srv").mtime(at(4), 0), Entry::dir("srv/cache").mtime(at(4), 0)]),
+            // Opaque, as overlayfs makes a directory in the place of a file.
+            tar_of([
+                Entry::dir("srv").mtime(at(4), 0),
+                Entry::dir("srv/cache").mtime(at(4), 0),
+                Entry::opaque("srv/cache"),
+            ]),
         ),
     ];
     let add =

@@ -399,6 +399,27 @@ fn a_live_mount_is_looked_into_with_its_upper() {
 }
 
 #[test]
+fn a_live_mounts_index_tells_of_all_names_of_a_changed_file() {
+    let place = Place::new();
+    for dir in ["base", "up", "work"] {
+        fs::create_dir(place.path(dir)).unwrap();
+    }
+    fs::write(place.path("base/a"), "before").unwrap();
+    fs::hard_link(place.path("base/a"), place.path("base/b")).unwrap();
+    let mounted = place.mount(&["overlay:base", "--upper", "up", "--work", "work", "-o", "index=on"]);
+    fs::write(mounted.at("a"), "after").unwrap();
+    let cat = place.run("cat", &["mnt", "a", "b"]).succeeds();
+    assert_eq!((cat.out.as_str(), cat.err.as_str()), ("afterafter", ""));
+    let diff = place.run("diff", &["mnt"]);
+    assert_eq!(diff.code, 1, "{}", diff.err);
+    let changed = |name: &str| diff.out.lines().any(|line| line.starts_with('C') && line.contains(name));
+    assert!(changed("/a") && changed("/b"), "{}", diff.out);
+    let names = place.run("ls", &["mnt"]).succeeds();
+    assert_eq!((names.out.as_str(), names.err.as_str()), ("LAYER  NAME\n2      a\n2      b\n", ""));
+    assert_eq!(mounted.text("b"), "after", "and the mount goes on");
+}
+
+#[test]
 fn the_examples_in_the_documents_are_what_is_printed() {
     let place = Place::new();
     five_instructions(&place);

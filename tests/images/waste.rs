@@ -75,7 +75,10 @@ fn the_numbers_of_the_example_are_those_of_the_definitions() {
     let expected = json!([["/etc/app.conf", 3, 37], ["/var/log/build.log", 2, 6], ["/srv/cache", 2, 5]]);
     assert_eq!(references(&report), expected);
     assert_eq!(report["waste"]["hidden_bytes"], 12 + 12 + 6 + 5);
-    assert_eq!(report["layer"][1]["command"], "COPY app.conf /etc/app.conf # buildkit");
+    assert_eq!(
+        report["layer"][1]["command"],
+        "COPY --chown=0:33 --chmod=640 app.conf /etc/app.conf # buildkit"
+    );
     assert_eq!(report["layer"][3]["command"], "RUN /bin/sh -c rm /var/log/build.log # buildkit");
 }
 

@@ -238,12 +238,12 @@ fn a_file_system_in_user_space_is_a_layer_and_an_upper() {
     let back = tempfile::Builder::new().prefix("lb").tempdir_in(scratch()).unwrap();
     let source = back.path().display().to_string();
     // It hands neither RENAME_EXCHANGE nor RENAME_NOREPLACE on.
-    let fs = FileSystem::by("bindfs", &[&source]);
+    let fs = FileSystem::by("bindfs", &["--no-allow-other", &source]);
     let log = as_an_upper(&fs);
     assert!(log.contains("cannot exchange names"), "{log}");
     drop(fs);
     let layers = Setup::text(LOWER).build();
-    let fs = FileSystem::by("bindfs", &[&layers.lower(1, "").display().to_string()]);
+    let fs = FileSystem::by("bindfs", &["--no-allow-other", &layers.lower(1, "").display().to_string()]);
     as_a_layer(layers, fs.path());
 }
 
@@ -251,7 +251,8 @@ fn a_file_system_in_user_space_is_a_layer_and_an_upper() {
 fn one_in_user_space_without_attributes_is_an_upper() {
     needs!(Lamina, Bindfs);
     let back = tempfile::Builder::new().prefix("lb").tempdir_in(scratch()).unwrap();
-    let fs = FileSystem::by("bindfs", &["--xattr-none", &back.path().display().to_string()]);
+    let fs =
+        FileSystem::by("bindfs", &["--no-allow-other", "--xattr-none", &back.path().display().to_string()]);
     let log = as_an_upper(&fs);
     assert!(log.contains("takes no extended attributes"), "{log}");
     assert!(log.contains("cannot exchange names"), "{log}");

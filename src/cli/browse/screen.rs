@@ -1,6 +1,8 @@
 //! The terminal: taken, given back, and what comes from it.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Stdout};
+use std::os::unix::ffi::OsStrExt;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -18,6 +20,7 @@ use ratatui::{Frame, Terminal};
 
 use super::state::Event;
 use crate::cli::Failure;
+use crate::cli::shell::quoted;
 use crate::error::describe;
 
 /// Is the terminal ours just now?
@@ -100,7 +103,7 @@ fn give_back() {
 ///
 /// # Errors
 /// What is none, and what shows the same without one.
-pub fn require_terminal(source: &str) -> Result<(), Failure> {
+pub fn require_terminal(source: &OsStr) -> Result<(), Failure> {
     let missing = match (io::stdin().is_terminal(), io::stdout().is_terminal()) {
         (true, true) => match std::env::var_os("TERM") {
             Some(term) if !term.is_empty() && term != "dumb" => return Ok(()),
@@ -109,6 +112,7 @@ pub fn require_terminal(source: &str) -> Result<(), Failure> {
         (false, _) => "standard input is not a terminal",
         (true, false) => "standard output is not a terminal",
     };
+    let source = quoted(source.as_bytes());
     Err(Failure::trouble(format!("lamina browse needs a terminal: {missing}")).hint(format!(
         "lamina ls -lR {source} lists what is in it, lamina explain {source} PATH says where a path comes from"
     )))

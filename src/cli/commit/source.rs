@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
+use super::super::shell::quoted;
 use crate::config::{StatOverride, Whiteouts};
 use crate::control::mounts::{self, State};
 use crate::control::{LayerInfo, MountInfo, table};
@@ -178,7 +179,7 @@ pub(super) fn no_base(path: &Path, upper: &Path) -> Failure {
     Failure::trouble(format!("the layers of the mount '{}' are not those of one image", path.display())).hint(
         format!(
             "give an image with --base IMAGE (one that podman holds: podman save it, and give what was saved); or commit the changes alone: lamina commit {} TARGET",
-            upper.display()
+            quoted(upper.as_os_str().as_bytes())
         ),
     )
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::DiffArgs;
 use crate::cli::opened::{self, AtEnd, LayerFacts, Opened, Resolved, Role, Selection, SourceKind};
+use crate::cli::shell::quoted;
 use crate::cli::{Failure, terminal};
 use crate::diff::{Entries, Side};
 use crate::overlay::Outcome;
@@ -115,7 +116,11 @@ impl Sides {
                     self.after.name,
                     others.unwrap_or_default()
                 ))
-                .hint(format!("lamina explain {} '{shown}' says why", self.after.name)))
+                .hint(format!(
+                    "lamina explain {} {} says why",
+                    self.after.pasted(),
+                    quoted(path.as_bytes())
+                )))
             }
         }
     }
@@ -155,10 +160,11 @@ fn lowers(mount: &Opened) -> Result<&[LayerFacts], Failure> {
         SourceKind::Directory => "a directory, and no live mount of lamina",
         SourceKind::Layers => "layers",
     };
+    let pasted = mount.pasted();
     let hint = match mount.layers.len() {
-        1 => format!("name a second SOURCE to compare it with: lamina diff BEFORE {name}"),
+        1 => format!("name a second SOURCE to compare it with: lamina diff BEFORE {pasted}"),
         last => format!(
-            "name a second SOURCE to compare it with; or say what a layer of it changes: lamina diff --layer {last} {name}"
+            "name a second SOURCE to compare it with; or say what a layer of it changes: lamina diff --layer {last} {pasted}"
         ),
     };
     Err(Failure::usage(format!("'{name}' is {is}: there is nothing to compare it with")).hint(hint))

@@ -78,12 +78,37 @@ fn table(opened: &Opened, explained: &Explained<'_>, look: Look) -> String {
         };
         return if look.colours { coloured(&text, explained) } else { text };
     }
-    let (head, mut rows) = rows(opened, explained, Some(Precision::Second));
-    for cell in rows.iter_mut().filter_map(|row| row.first_mut()) {
-        let (mark, number) = cell.split_at(cell.len().min(MARK_LEN));
-        *cell = format!("{mark}layer {number}");
+    let (head, rows) = rows(opened, explained, Some(Precision::Second));
+    terminal::blocks(&head, &for_blocks(opened, explained, rows))
+}
+
+/// The rows, each to be headed by its layer. Layers that have nothing there, one below the other, are told together.
+fn for_blocks(opened: &Opened, explained: &Explained<'_>, rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let mut blocks = Vec::with_capacity(rows.len());
+    let mut nothing: Vec<usize> = Vec::new();
+    let told = |layers: &mut Vec<usize>| {
+        let text = match (layers.first(), layers.last()) {
+            (Some(top), Some(base)) if top != base => format!("  layers {base}-{top}: nothing"),
+            (Some(only), _) => format!("  layer {only}: nothing"),
+            (None, _) => return None,
+        };
+        layers.clear();
+        Some(vec![text])
+    };
+    for ((mut row, said), facts) in rows.into_iter().zip(&explained.trace.layers).zip(&opened.layers) {
+        if matches!(said.found, Found::Absent) && said.problem.is_none() {
+            nothing.push(facts.number);
+            continue;
+        }
+        blocks.extend(told(&mut nothing));
+        if let Some(cell) = row.first_mut() {
+            let (mark, number) = cell.split_at(cell.len().min(MARK_LEN));
+            *cell = format!("{mark}layer {number}");
+        }
+        blocks.push(row);
     }
-    terminal::table(&head, &rows, look.width)
+    blocks.extend(told(&mut nothing));
+    blocks
 }
 
 /// The head, and what each layer says under it.
@@ -168,7 +193,11 @@ fn verdict(opened: &Opened, explained: &Explained<'_>) -> String {
                 0 => format!("directory of {}", layer(top)),
                 others => format!("directory, merged from {} layers", others + 1),
             };
+            let attributes = explained.trace.layers.iter().find(|said| said.depth == depth);
             match others == 0 && top == depth {
+                _ if attributes.is_some_and(|said| said.own_stat().is_none()) => {
+                    format!("{what}; no layer has an entry for it, so that its attributes are implied")
+                }
                 true => what,
                 false => format!("{what}; its attributes are those of {}", layer(depth)),
             }
@@ -291,3 +320,6 @@ fn entry(explained: &Explained<'_>, said: &Said<'_>, detail: &Detail) -> String 
         Part::Counts => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

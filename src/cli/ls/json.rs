@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Sink;
 use super::rows::{Row, What};
+use super::{Sink, Wants};
 use crate::cli::Failure;
 use crate::cli::explain::kind_name;
 use crate::cli::terminal::{JsonArray, Reader};
@@ -25,6 +25,10 @@ impl Json {
 }
 
 impl Sink for Json {
+    fn wants(&self) -> Wants {
+        Wants::InTurn
+    }
+
     fn announce(&mut self, _: &mut dyn Iterator<Item = &Row>) {}
 
     fn row(&mut self, row: &Row) -> Result<Reader, Failure> {

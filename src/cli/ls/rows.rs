@@ -1,14 +1,16 @@
 //! The names below a path, one directory at a time.
 
+use std::collections::BTreeMap;
 use std::vec;
 
-use super::Sink;
+use super::{Sink, Wants};
 use crate::cli::Failure;
 use crate::cli::opened::{Opened, Resolved};
 use crate::cli::terminal::Reader;
 use crate::error::{Error, ErrorContext, Result as LayerResult};
 use crate::overlay::{Attr, Entry, FileKind, NodeId};
-use crate::path::RelPath;
+use crate::path::{NameBuf, RelPath};
+use crate::resolve::Depth as LayerDepth;
 
 /// How far down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,26 @@ pub enum What {
 /// A row with its node, if it is a directory to go into. Such a node is held.
 type Held = (Row, Option<NodeId>);
 
+/// How a name is listed in its directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    There,
+    Deleted(LayerDepth),
+    /// As something that may not be there, and as deleted.
+    Both(LayerDepth),
+}
+
+/// A directory that is being listed. Its node is held.
+struct Listing {
+    path: RelPath,
+    node: NodeId,
+    /// Rows that are made already: they come first.
+    ready: vec::IntoIter<Held>,
+    names: vec::IntoIter<(NameBuf, Listed)>,
+    /// To be told before the next name.
+    deleted: Option<(RelPath, LayerDepth)>,
+}
+
 /// Lists a source.
 pub struct Lister<'a> {
     /// The source.
@@ -80,12 +102,12 @@ impl Lister<'_> {
             return Ok(None);
         }
         let mut failed = None;
-        let first = self.directory(&path, entry.node, &mut failed);
+        let first = self.directory(path, entry.node).map_err(|error| self.opened.failure(&error))?;
         // A list and no recursion: a tree may be deeper than a stack.
-        let mut open = vec![(entry.node, self.begin(first.map_err(|e| self.opened.failure(&e))?, sink))];
-        while let Some((node, rows)) = open.last_mut() {
-            let Some((row, inner)) = rows.next() else {
-                self.opened.overlay.forget(*node, 1);
+        let mut open = vec![self.begin(first, sink, &mut failed)];
+        while let Some(here) = open.last_mut() {
+            let Some((row, inner)) = self.next(here, &mut failed) else {
+                self.opened.overlay.forget(here.node, 1);
                 open.pop();
                 continue;
             };
@@ -93,8 +115,11 @@ impl Lister<'_> {
                 return Ok(failed);
             }
             let Some(inner) = inner else { continue };
-            match self.directory(&row.path, inner, &mut failed) {
-                Ok(rows) => open.push((inner, self.begin(rows, sink))),
+            match self.directory(row.path, inner) {
+                Ok(names) => {
+                    let below = self.begin(names, sink, &mut failed);
+                    open.push(below);
+                }
                 Err(error) => {
                     self.opened.overlay.forget(inner, 1);
                     self.note(&error, &mut failed);
@@ -104,44 +129,78 @@ impl Lister<'_> {
         Ok(failed)
     }
 
-    fn begin(&self, rows: Vec<Held>, sink: &mut dyn Sink) -> vec::IntoIter<Held> {
-        sink.announce(&mut rows.iter().map(|(row, _)| row));
-        rows.into_iter()
+    /// Rows that are wanted ahead are made now; others one by one, so that only names are kept of a directory with many.
+    fn begin(&self, mut dir: Listing, sink: &mut dyn Sink, failed: &mut Option<Failure>) -> Listing {
+        if sink.wants() == Wants::Ahead {
+            let rows: Vec<Held> = std::iter::from_fn(|| self.next(&mut dir, failed)).collect();
+            sink.announce(&mut rows.iter().map(|(row, _)| row));
+            dir.ready = rows.into_iter();
+        }
+        dir
     }
 
-    /// What is in a directory, sorted.
-    fn directory(
-        &self,
-        path: &RelPath,
-        node: NodeId,
-        failed: &mut Option<Failure>,
-    ) -> LayerResult<Vec<Held>> {
-        let overlay = &self.opened.overlay;
-        let names = overlay.names(node).at(path.as_bytes())?;
-        let mut rows: Vec<Held> = Vec::with_capacity(names.len());
-        for name in names {
-            let path = path.join(name.as_name());
-            match overlay.lookup(node, name.as_name()).at(path.as_bytes()) {
-                Ok(Some(entry)) => match self.child(path, entry) {
-                    Ok(held) => rows.push(held),
-                    Err(error) => self.note(&error, failed),
-                },
-                // A whiteout that the layer lists as what it is stored as.
+    /// The next row of a directory.
+    fn next(&self, dir: &mut Listing, failed: &mut Option<Failure>) -> Option<Held> {
+        if let Some(held) = dir.ready.next() {
+            return Some(held);
+        }
+        loop {
+            match self.made(dir)? {
+                Ok(Some(held)) => return Some(held),
                 Ok(None) => {}
                 Err(error) => self.note(&error, failed),
             }
         }
-        if self.deleted == Deleted::Shown {
-            for (name, depth) in overlay.deleted(node).at(path.as_bytes())? {
-                let path = path.join(name.as_name());
-                let layer = self.opened.number(depth)?;
-                rows.push((Row { path, layer, what: What::Deleted }, None));
-            }
-            // What is there comes first, and is what is shown of its name.
-            rows.sort_by(|(one, _), (other, _)| one.path.as_bytes().cmp(other.path.as_bytes()));
-            rows.dedup_by(|(later, _), (first, _)| later.path == first.path);
+    }
+
+    /// What the next name of a directory is; nothing, where it turns out not to be there.
+    fn made(&self, dir: &mut Listing) -> Option<LayerResult<Option<Held>>> {
+        let overlay = &self.opened.overlay;
+        if let Some((path, depth)) = dir.deleted.take() {
+            return Some(
+                self.opened.number(depth).map(|layer| Some((Row { path, layer, what: What::Deleted }, None))),
+            );
         }
-        Ok(rows)
+        let (name, listed) = dir.names.next()?;
+        let path = dir.path.join(name.as_name());
+        // What is there comes first, and is what is shown of its name; else that it is deleted, with the next turn.
+        if let Listed::Deleted(depth) | Listed::Both(depth) = listed {
+            dir.deleted = Some((path.clone(), depth));
+        }
+        if let Listed::Deleted(_) = listed {
+            return Some(Ok(None));
+        }
+        Some(match overlay.lookup(dir.node, name.as_name()).at(path.as_bytes()) {
+            Ok(Some(entry)) => {
+                let held = self.child(path, entry);
+                if held.is_ok() {
+                    dir.deleted = None;
+                }
+                held.map(Some)
+            }
+            // A whiteout that the layer lists as what it is stored as.
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// The names in a directory, sorted.
+    fn directory(&self, path: RelPath, node: NodeId) -> LayerResult<Listing> {
+        let overlay = &self.opened.overlay;
+        let mut names: Vec<(NameBuf, Listed)> = Vec::new();
+        let mut deleted = match self.deleted {
+            Deleted::Shown => overlay.deleted(node).at(path.as_bytes())?,
+            Deleted::LeftOut => BTreeMap::new(),
+        };
+        for name in overlay.names(node).at(path.as_bytes())? {
+            let listed = deleted.remove(&name).map_or(Listed::There, Listed::Both);
+            names.push((name, listed));
+        }
+        if !deleted.is_empty() {
+            names.extend(deleted.into_iter().map(|(name, depth)| (name, Listed::Deleted(depth))));
+            names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        Ok(Listing { path, node, ready: Vec::new().into_iter(), names: names.into_iter(), deleted: None })
     }
 
     fn child(&self, path: RelPath, entry: Entry) -> LayerResult<Held> {

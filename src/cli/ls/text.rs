@@ -1,7 +1,7 @@
 //! The listing for people.
 
-use super::Sink;
 use super::rows::{Row, What};
+use super::{Sink, Wants};
 use crate::cli::Failure;
 use crate::cli::human::{self, Precision};
 use crate::cli::terminal::{Out, Reader, shown_bytes};
@@ -39,7 +39,14 @@ enum Side {
 pub struct Text {
     out: Out,
     lines: Lines,
-    head: Option<String>,
+    head: Head,
+}
+
+/// The line above all others: where there are none, there is no head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Due,
+    Written,
 }
 
 /// What the lines look like.
@@ -59,24 +66,28 @@ impl Text {
         if let Some(layer) = lines.widths.first_mut() {
             *layer = (*layer).max(layers.to_string().len());
         }
-        Text { out: Out::new(), lines, head: None }
+        Text { out: Out::new(), lines, head: Head::Due }
     }
 }
 
 impl Sink for Text {
-    fn announce(&mut self, rows: &mut dyn Iterator<Item = &Row>) {
-        let mut rows = rows.peekable();
-        let is_first = self.head.is_none() && rows.peek().is_some();
-        self.lines.grow(rows);
-        if is_first {
-            self.head = Some(self.lines.head());
+    fn wants(&self) -> Wants {
+        match self.lines.form {
+            Form::Long => Wants::Ahead,
+            // The only column is as wide as the number of layers.
+            Form::Short => Wants::InTurn,
         }
     }
 
+    fn announce(&mut self, rows: &mut dyn Iterator<Item = &Row>) {
+        self.lines.grow(rows);
+    }
+
     fn row(&mut self, row: &Row) -> Result<Reader, Failure> {
-        // What is left of it is empty.
-        let head = self.head.as_mut().map(std::mem::take).unwrap_or_default();
-        self.out.write(head.as_bytes())?;
+        if self.head == Head::Due {
+            self.out.write(self.lines.head().as_bytes())?;
+            self.head = Head::Written;
+        }
         self.out.write(self.lines.line(row).as_bytes())
     }
 

@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use super::Opened;
 use crate::cli::explain::absent;
+use crate::cli::shell::quoted;
 use crate::cli::{Failure, terminal};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, Result as LayerResult};
 use crate::overlay::{Entry, FileKind, NodeId, Outcome, Reason, Said, Trace};
@@ -62,8 +63,9 @@ impl Opened {
 
     fn nothing(&self, path: &[u8], trace: &Trace<'_>, reason: Reason) -> Failure {
         let shown = terminal::shown_bytes(path);
-        Failure::trouble(format!("'{shown}' in '{}' {}", self.name, absent(self, trace, reason)))
-            .hint(format!("lamina explain {} '{shown}' shows what each layer has there", self.name))
+        Failure::trouble(format!("'{shown}' in '{}' {}", self.name, absent(self, trace, reason))).hint(
+            format!("lamina explain {} {} shows what each layer has there", self.pasted(), quoted(path)),
+        )
     }
 
     /// From the root down by names.

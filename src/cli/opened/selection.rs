@@ -1,9 +1,14 @@
 //! Which layers of a SOURCE are looked into.
 
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::LayerFacts;
 use crate::cli::Failure;
+use crate::cli::shell::quoted;
+use crate::cli::terminal::shown;
 
 /// Which layers: as words of the command line.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -43,7 +48,7 @@ impl Selection {
     ///
     /// # Errors
     /// There is no layer of that number: says which there are.
-    pub fn topmost(self, source: &str, layers: &[LayerFacts]) -> Result<usize, Failure> {
+    pub fn topmost(self, source: &OsStr, layers: &[LayerFacts]) -> Result<usize, Failure> {
         let number = match self {
             Selection::All => return Ok(0),
             Selection::Only(number) | Selection::UpTo(number) => number.get(),
@@ -53,8 +58,10 @@ impl Selection {
                 1 => "it has layer 1 only".to_owned(),
                 count => format!("it has layers 1 (the base) to {count}"),
             };
+            let pasted = quoted(source.as_bytes());
+            let source = shown(Path::new(source));
             Failure::trouble(format!("'{source}' has no layer {number}: {there}"))
-                .hint(format!("lamina explain {source} / lists them"))
+                .hint(format!("lamina explain {pasted} / lists them"))
         })
     }
 }
@@ -81,12 +88,13 @@ mod tests {
     fn layers_are_found_by_their_numbers() {
         let number = |number| NonZeroUsize::new(number).unwrap();
         let three = layers(3);
-        assert_eq!(Selection::All.topmost("s", &three), Ok(0));
-        assert_eq!(Selection::Only(number(3)).topmost("s", &three), Ok(0));
-        assert_eq!(Selection::UpTo(number(1)).topmost("s", &three), Ok(2));
-        let said = Selection::UpTo(number(4)).topmost("a.tar", &three).unwrap_err();
-        assert_eq!(said.message, "'a.tar' has no layer 4: it has layers 1 (the base) to 3");
-        let said = Selection::Only(number(2)).topmost("a.tar", &layers(1)).unwrap_err();
-        assert_eq!(said.message, "'a.tar' has no layer 2: it has layer 1 only");
+        assert_eq!(Selection::All.topmost("s".as_ref(), &three), Ok(0));
+        assert_eq!(Selection::Only(number(3)).topmost("s".as_ref(), &three), Ok(0));
+        assert_eq!(Selection::UpTo(number(1)).topmost("s".as_ref(), &three), Ok(2));
+        let said = Selection::UpTo(number(4)).topmost("my a.tar".as_ref(), &three).unwrap_err();
+        assert_eq!(said.message, "'my a.tar' has no layer 4: it has layers 1 (the base) to 3");
+        assert_eq!(said.hint.as_deref(), Some("lamina explain 'my a.tar' / lists them"));
+        let said = Selection::Only(number(2)).topmost("my a.tar".as_ref(), &layers(1)).unwrap_err();
+        assert_eq!(said.message, "'my a.tar' has no layer 2: it has layer 1 only");
     }
 }

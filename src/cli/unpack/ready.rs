@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use crate::cli::shell::quoted;
 use crate::config::Namespace;
 use crate::unpack::{Deletions, Form, OpaqueMarks, Owners};
 
@@ -75,23 +76,6 @@ impl Ready {
             (Deletions::OciFile, _) | (_, OpaqueMarks::OciFile) => None,
             (_, OpaqueMarks::Attribute(Namespace::Trusted)) => Some(""),
             (_, OpaqueMarks::Attribute(Namespace::User)) => Some("userxattr,"),
-        }
-    }
-}
-
-/// A word as a shell takes it; what is not text, or moves the cursor of a terminal, as bash, zsh and ksh do (`$'\377'`).
-fn quoted(word: &[u8]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,".contains(c);
-    match str::from_utf8(word) {
-        Ok(word) if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
-        Ok(word) if !word.chars().any(char::is_control) => format!("'{}'", word.replace('\'', r"'\''")),
-        _ => {
-            let byte = |byte: &u8| match byte {
-                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
-                b' '..=b'~' => char::from(*byte).to_string(),
-                byte => format!("\\{byte:03o}"),
-            };
-            format!("$'{}'", word.iter().map(byte).collect::<String>())
         }
     }
 }

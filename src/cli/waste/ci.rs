@@ -218,11 +218,11 @@ impl Verdict {
 
 fn judge(rule: Rule, limit: Limit, waste: &Waste) -> Judged {
     let (value, text) = match rule {
-        Rule::LowestEfficiency => (waste.score.efficiency.into(), waste.score.efficiency.to_string()),
+        Rule::LowestEfficiency => (waste.score.efficiency.into(), ratio_text(waste.score.efficiency, limit)),
         Rule::HighestWastedBytes => (waste.score.wasted.into(), bytes_text(waste.score.wasted)),
         Rule::HighestUserWastedPercent => {
             let ratio = waste.score.of_user_bytes(waste);
-            (ratio.into(), if ratio.is_nan() { "0".to_owned() } else { ratio.to_string() })
+            (ratio.into(), if ratio.is_nan() { "0".to_owned() } else { ratio_text(ratio, limit) })
         }
     };
     let (fails, threshold, limit) = match (rule, limit) {
@@ -245,6 +245,16 @@ fn judge(rule: Rule, limit: Limit, waste: &Waste) -> Judged {
     };
     let status = if fails { Status::Fail } else { Status::Pass };
     Judged { rule, status, threshold: Some(threshold), value, says }
+}
+
+/// A ratio with four digits, where that is on the same side of the limit; else with all.
+fn ratio_text(ratio: f64, limit: Limit) -> String {
+    let short = (ratio * 1e4).round() / 1e4;
+    let is_told = match limit {
+        Limit::Ratio(limit) => short.partial_cmp(&limit) == ratio.partial_cmp(&limit),
+        Limit::None | Limit::Bytes(_) => true,
+    };
+    if is_told { short } else { ratio }.to_string()
 }
 
 /// Exact, and readable.

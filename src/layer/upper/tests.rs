@@ -137,6 +137,23 @@ fn a_second_mount_of_the_same_upper_or_work_is_refused() {
 }
 
 #[test]
+fn a_mount_that_is_about_to_end_is_waited_for() {
+    let place = Place::new();
+    let first = place.upper();
+    let (waits, waiting) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            waits.send(()).unwrap();
+            place.open(Durability::SyncCopyUp)
+        });
+        waiting.recv().unwrap();
+        // Whether the second has met the lock by now or not: it must get it.
+        drop(first);
+        assert!(second.join().unwrap().is_ok());
+    });
+}
+
+#[test]
 fn a_volatile_mount_leaves_its_mark_and_the_next_is_refused() {
     let place = Place::new();
     drop(place.open(Durability::Volatile).unwrap());
@@ -159,4 +176,37 @@ fn markers_are_written_in_the_namespace_and_removed() {
     assert!(upper.write_marker(at, Marker::Redirect, b"/x").unwrap());
     upper.remove_marker(at, Marker::Redirect).unwrap();
     assert_eq!(xattr::get(at, b"user.overlay.redirect"), Err(Errno::ENODATA));
+}
+
+#[test]
+fn without_flags_renames_come_to_the_same() {
+    let place = Place::new();
+    let mut upper = place.upper();
+    assert_eq!(upper.renames, Renames::WithFlags);
+    for renames in [Renames::WithFlags, Renames::Plain] {
+        upper.renames = renames;
+        for (name, text) in [("a", "1"), ("b", "2")] {
+            fs::write(place.path("upper").join(name), text).unwrap();
+        }
+        let root = upper.layer.root();
+        let (a, b, c) = ((root, named("a")), (root, named("b")), (root, named("c")));
+        let text = |name: &str| fs::read_to_string(place.path("upper").join(name)).unwrap();
+        assert_eq!(upper.rename(a, b, RenameFlag::NoReplace), Err(Errno::EEXIST), "{renames:?}");
+        upper.rename(a, b, RenameFlag::Exchange).unwrap();
+        assert_eq!((text("a"), text("b")), ("2".into(), "1".into()), "{renames:?}");
+        assert_eq!(upper.rename(a, c, RenameFlag::Exchange), Err(Errno::ENOENT), "{renames:?}");
+        upper.rename(a, c, RenameFlag::NoReplace).unwrap();
+        assert_eq!(upper.rename(a, b, RenameFlag::Exchange), Err(Errno::ENOENT), "{renames:?}");
+        assert_eq!((text("c"), text("b")), ("2".into(), "1".into()), "what is there stays, {renames:?}");
+        // A directory and a file change places, too.
+        fs::create_dir(place.path("upper/d")).unwrap();
+        upper.rename((root, named("d")), b, RenameFlag::Exchange).unwrap();
+        assert!(place.path("upper/b").is_dir() && place.path("upper/d").is_file());
+        for name in ["c", "d"] {
+            fs::remove_file(place.path("upper").join(name)).unwrap();
+        }
+        fs::remove_dir(place.path("upper/b")).unwrap();
+        assert_eq!(place.names("upper"), [""; 0]);
+        assert_eq!(place.names("work/work"), [""; 0], "nothing is left aside");
+    }
 }

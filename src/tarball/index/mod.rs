@@ -11,7 +11,6 @@ use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
 
-use nix::errno::Errno;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 pub use entry::{Entry, Extent, Extents, What};
@@ -19,7 +18,7 @@ use format::{
     ExtentRecord, Header, Inode, LinkRecord, MAGIC, NameRecord, Section, VERSION, WHITEOUT, XattrRecord,
 };
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, errno_of};
 use crate::layer::EntryId;
 use crate::path::Name;
 use crate::sys::map::Map;
@@ -327,5 +326,5 @@ fn damaged(how: &'static str) -> Error {
 }
 
 pub(super) fn io_error(op: &'static str, error: &std::io::Error) -> Error {
-    Error::new(op, Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    Error::new(op, errno_of(error))
 }

@@ -13,6 +13,7 @@ use crate::cli::browse::pager::{Form, Pager};
 use crate::cli::browse::state::Model;
 use crate::cli::browse::theme::Theme;
 use crate::cli::human;
+use crate::cli::terminal;
 
 /// All but the last line, which is the status.
 fn place(whole: Rect) -> Rect {
@@ -44,20 +45,20 @@ pub fn file(frame: &mut Frame<'_>, pager: &Pager, model: &Model, theme: Theme) {
             .collect(),
         None if pager.size.is_none() => vec![Line::from("reading…")],
         None => {
-            pager.lines(height).iter().map(|line| Line::from(cut(&safe(line), pager.left, width))).collect()
+            pager.lines(height).iter().map(|line| Line::from(seen(&safe(line), pager.left, width))).collect()
         }
     };
     frame.render_widget(Paragraph::new(lines).block(pane(title, true, theme)), area);
 }
 
-/// What is seen of a line from a column on.
-fn cut(line: &str, left: usize, width: usize) -> String {
+/// What is seen of a line from a column on. That it goes on is shown by an ellipsis.
+fn seen(line: &str, left: usize, width: usize) -> String {
     let mut column = 0;
     let mut seen = String::new();
     for c in line.chars() {
         let end = column + c.width().unwrap_or(0);
         if end > left + width {
-            break;
+            return terminal::cut(&format!("{seen}…"), width);
         }
         if column >= left {
             seen.push(c);

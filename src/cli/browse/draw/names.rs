@@ -16,7 +16,7 @@ use crate::cli::browse::theme::Theme;
 use crate::cli::browse::tree::State;
 use crate::cli::human::{self, Precision};
 use crate::cli::ls::mode;
-use crate::cli::terminal::shown_bytes;
+use crate::cli::terminal::{cut, shown_bytes};
 use crate::overlay::FileKind;
 use crate::path::RelPath;
 
@@ -210,13 +210,14 @@ fn styled<'t>(row: &Row<'_>, model: &Model, number: usize, width: usize, theme: 
     }
     let left = width.saturating_sub(marks.len() + cells.width() + row.before.width());
     // Of a path that is too long, the end says more.
-    let name = if model.search.is_some() { end_of(&row.name, left) } else { row.name.clone() };
+    let name = if model.search.is_some() { end_of(&row.name, left) } else { cut(&row.name, left) };
+    let after = cut(&row.after, left.saturating_sub(name.width()));
     Line::from(vec![
         Span::styled(marks, mark_style),
         Span::raw(safe(&cells)),
         Span::raw(safe(&row.before)),
         Span::styled(safe(&name), name_style),
-        Span::styled(safe(&row.after), theme.faint()),
+        Span::styled(safe(&after), theme.faint()),
     ])
 }
 

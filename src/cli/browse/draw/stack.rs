@@ -12,13 +12,14 @@ use crate::cli::browse::layout;
 use crate::cli::browse::state::{Model, Pane};
 use crate::cli::browse::theme::Theme;
 use crate::cli::opened::LayerFacts;
+use crate::cli::terminal::cut;
 
 /// What the list says of a layer, in so many cells.
 fn line(facts: &LayerFacts, number_width: usize, width: usize) -> String {
     let left = width.saturating_sub(number_width + 1);
     let text = match &facts.instruction {
         // Every other one is a RUN: what it runs is what tells them apart.
-        Some(instruction) => instruction.clone(),
+        Some(instruction) => cut(instruction, left),
         None if facts.made_by().width() <= left => facts.made_by(),
         None => end_of(&facts.made_by(), left),
     };
@@ -61,7 +62,13 @@ pub fn layer(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         .filter_map(|(what, digest)| Some(format!("{what} {}", digest.as_ref()?.short())))
         .collect();
     // The digests are there in any case.
-    lines.truncate(height.saturating_sub(digests.len()));
+    let room = height.saturating_sub(digests.len());
+    if lines.len() > room {
+        lines.truncate(room);
+        if let Some(last) = lines.last_mut() {
+            *last = cut(&format!("{last} …"), width);
+        }
+    }
     lines.extend(digests);
     let lines: Vec<Line<'_>> = lines.iter().map(|line| Line::from(safe(line))).collect();
     let block = pane(format!("Layer {}", facts.number), false, theme);

@@ -38,7 +38,7 @@ pub const BINDINGS: &[Binding] = &[
     binding(&[char('?'), Plain(F(1))], "?", "this help", EVERYWHERE, Command::Help).short("help"),
     binding(&[char('q'), Ctrl('c')], "q  Ctrl-C", "quit", PANES, Command::Quit).short("quit"),
     binding(&[char('q')], "q", "go back", OVER, Command::Back).short("back"),
-    binding(&[Plain(Esc)], "Esc", "go back: out of a file, of a search; at last, quit", EVERYWHERE, Command::Back),
+    binding(&[Plain(Esc)], "Esc", "go back: out of a file, of a search, of the explanation", EVERYWHERE, Command::Back),
     binding(&[Ctrl('z')], "Ctrl-Z", "stop, as a job of the shell", EVERYWHERE, Command::Suspend),
     binding(&[Plain(Up), char('k')], "Up  k", "one line up", EVERYWHERE, Command::Up),
     binding(&[Plain(Down), char('j')], "Down  j", "one line down", EVERYWHERE, Command::Down),

@@ -1,6 +1,7 @@
 //! Nodes of a stack.
 
 use crate::error::{ErrorContext, Result as LayerResult};
+use crate::image::commit::is_portable;
 use crate::overlay::{Attr, FileKind, NodeId, Overlay, SharedBase, Trusted};
 use crate::path::{Name, RelPath};
 
@@ -49,10 +50,10 @@ impl<'o> Held<'o> {
         self.attr.kind == FileKind::Directory
     }
 
-    /// The extended attributes; those that cannot be read are left out.
+    /// The extended attributes that mean the same on another machine; those that cannot be read are left out.
     fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let names = self.overlay.listxattr(self.node, Trusted::Shown).unwrap_or_default();
-        let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        let names = names.split(|byte| *byte == 0).filter(|name| is_portable(name));
         let mut all: Vec<_> = names
             .filter_map(|name| Some((name.to_vec(), self.overlay.getxattr(self.node, name).ok()?)))
             .collect();

@@ -183,8 +183,6 @@ impl Model {
         } else if self.search.is_some() {
             self.filter = Filter::default();
             self.search_again();
-        } else {
-            self.end = Some(End::Quit);
         }
     }
 

@@ -86,3 +86,14 @@ fn an_image_of_one_layer_has_no_user_bytes() {
     assert_eq!((judged(0).status, judged(0).says.as_str()), (Status::Pass, "0 is at most 0"));
     assert_eq!((judged(1).status, judged(1).says.as_str()), (Status::Fail, "inf is more than 0"));
 }
+
+#[test]
+fn ratios_are_short_where_that_tells_the_same() {
+    let text = |ratio, limit| ratio_text(ratio, Limit::Ratio(limit));
+    assert_eq!(text(0.984_421_213, 0.9), "0.9844");
+    assert_eq!(text(0.5, 0.9), "0.5");
+    assert_eq!(text(0.899_999, 0.9), "0.899999", "not 0.9, which is not less than 0.9");
+    assert_eq!(text(0.984_421, 0.984_42), "0.984421");
+    assert_eq!(text(1.0, 1.0), "1");
+    assert_eq!(ratio_text(1.0 / 3.0, Limit::None), "0.3333");
+}

@@ -52,7 +52,7 @@ impl RefreshError {
                 "unmount it, and mount it again: that shows what is there".to_owned()
             }
             RefreshError::Incomplete { .. } => {
-                "its log has the path and the layer; repair that, and refresh again".to_owned()
+                "the daemon's log (--log-file of mount) has the path and the layer; repair that, and refresh again".to_owned()
             }
         }
     }

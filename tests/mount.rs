@@ -36,6 +36,7 @@ mod mount {
     mod privileges;
     mod read_only;
     mod readdir;
+    mod refresh;
     mod remove;
     mod rename;
     mod special;

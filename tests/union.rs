@@ -26,6 +26,8 @@ mod lowers;
 mod nodes;
 #[path = "union/races.rs"]
 mod races;
+#[path = "union/refresh.rs"]
+mod refresh;
 #[path = "union/renames.rs"]
 mod renames;
 #[path = "union/storm.rs"]

@@ -6,7 +6,7 @@ use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
     browse, cat, check, commit, completions, convert, diff, doctor, explain, extract, inspect, layers, list,
-    ls, man, mount, run, store, umount, unpack, waste,
+    ls, man, mount, refresh, run, store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -97,6 +97,11 @@ pub enum Command {
     /// It returns when the daemon that served the mount has ended, so that the upper is complete and can be used again.
     #[command(visible_alias = "unmount")]
     Umount(umount::UmountArgs),
+    /// Show in a mount what others have changed in its lower layers
+    ///
+    /// A mount believes that nobody changes its layers. Where somebody has, this makes it, and the kernel, forget what they
+    /// know of them. Nothing is unmounted.
+    Refresh(refresh::RefreshArgs),
     /// Show what is mounted
     ///
     /// Every mount of lamina in this mount namespace, those of other users and those whose daemon has died among them.

@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, doctor, explain, extract,
-    inspect, layers, list, ls, mount, store, terminal, umount, unpack, waste,
+    inspect, layers, list, ls, mount, refresh, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -39,6 +39,7 @@ pub struct ManArgs {
 pub enum Page {
     Mount,
     Umount,
+    Refresh,
     List,
     Inspect,
     Explain,
@@ -65,6 +66,7 @@ impl Page {
         match self {
             Page::Mount => "mount",
             Page::Umount => "umount",
+            Page::Refresh => "refresh",
             Page::List => "list",
             Page::Inspect => "inspect",
             Page::Explain => "explain",
@@ -91,6 +93,7 @@ impl Page {
         match self {
             Page::Mount => mount::EPILOGUE,
             Page::Umount => umount::EPILOGUE,
+            Page::Refresh => refresh::EPILOGUE,
             Page::List => list::EPILOGUE,
             Page::Inspect => inspect::EPILOGUE,
             Page::Explain => explain::EPILOGUE,

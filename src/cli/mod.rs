@@ -27,6 +27,7 @@ mod opened;
 pub mod options;
 mod parsing;
 mod progress;
+mod refresh;
 mod remount;
 mod run;
 mod shell;
@@ -91,6 +92,7 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
     let done = match &cli.command {
         Command::Mount(mount) => mount::run(mount, &cli.log),
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),
+        Command::Refresh(refresh) => cli.log.init().and_then(|()| refresh::run(refresh)),
         Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
         Command::Inspect(inspect) => cli.log.init().and_then(|()| inspect::run(inspect)),
         Command::Explain(explain) => cli.log.init().and_then(|()| explain::run(explain)),

@@ -11,6 +11,8 @@ pub mod mounts;
 #[cfg(feature = "cli")]
 mod patience;
 #[cfg(feature = "cli")]
+pub mod refresh;
+#[cfg(feature = "cli")]
 pub mod table;
 #[cfg(feature = "cli")]
 pub mod unmount;
@@ -22,6 +24,13 @@ use std::ffi::CStr;
 
 /// The attribute of a mount's root that describes the mount. It is never listed.
 pub const MOUNT_XATTR: &CStr = c"user.lamina.mount";
+
+/// Asking for this attribute of a mount's root makes the mount forget what it knows of its lowers; the answer is
+/// [`REFRESHED`]. A name to get, and not one to set, because that is what a read-only mount lets through. Never listed.
+pub const REFRESH_XATTR: &CStr = c"user.lamina.refresh";
+
+/// What a mount answers when it has forgotten.
+pub const REFRESHED: &[u8] = b"refreshed";
 
 /// The type of our mounts in /proc/mounts.
 pub const FS_TYPE: &str = "fuse.lamina";

@@ -109,7 +109,7 @@ pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
 }
 
 /// Where a mount point really is, though the mount on it may be dead (then only its parent can be resolved).
-fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path).or_else(|error| match (error.raw_os_error(), path.file_name()) {
         // A dead mount, or one of another user.
         (Some(libc::ENOTCONN | libc::EACCES), Some(name)) => {

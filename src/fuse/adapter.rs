@@ -7,13 +7,18 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::wire::{
-    Body, CopyAnswer, DecodeError, DirBuffer, KernelCache, MAX_IO, Reply, Request, Room, Unique, decode,
+    Body, CopyAnswer, DecodeError, DirBuffer, Header, KernelCache, MAX_IO, Reply, Request, Room, Unique,
+    decode,
 };
+use crate::control::REFRESHED;
 use crate::error::{Error, Kind, Result};
 use crate::overlay::{HandleId, Invalidation, NodeId, Overlay, Place, Supplied, Validity};
 
 /// The extended attribute of the root that describes the mount. Never listed, never set.
 const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
+
+/// The extended attribute of the root that is asked for by who has changed a lower.
+const REFRESH: &[u8] = crate::control::REFRESH_XATTR.to_bytes();
 
 /// Names that nobody sets or removes through a mount.
 const RESERVED: &[u8] = b"user.lamina.";
@@ -52,13 +57,16 @@ pub struct Adapter {
     validity: Validity,
     info: Vec<u8>,
     gate: Gate,
+    /// Who serves the mount.
+    owner: u32,
 }
 
 impl Adapter {
     /// `info` is what `user.lamina.mount` of the root answers.
     pub fn new(overlay: Arc<Overlay>, info: Vec<u8>) -> Self {
         let validity = overlay.validity();
-        Adapter { overlay, validity, info, gate: Gate::Open }
+        let owner = nix::unistd::getuid().as_raw();
+        Adapter { overlay, validity, info, gate: Gate::Open, owner }
     }
 
     /// Replaces what `user.lamina.mount` of the root answers.
@@ -173,6 +181,9 @@ impl Adapter {
                 if node == NodeId::ROOT && name.0 == MOUNT_INFO {
                     return fitting("get attribute", self.info.clone(), room);
                 }
+                if node == NodeId::ROOT && name.0 == REFRESH {
+                    return self.refresh(header, room);
+                }
                 let value = match Supplied::asked_by(name.0) {
                     Some(what) => overlay.supplied(node, what)?,
                     None => overlay.getxattr(node, name.0)?,
@@ -218,6 +229,21 @@ impl Adapter {
             // Not ENOSYS: that would take ioctl's own errno away from every file.
             Body::Ioctl => return Err(Error::new("ioctl", Errno::ENOTTY)),
         })
+    }
+
+    /// Not for everybody: it costs a look at every name that is known.
+    fn refresh<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
+        if header.uid != 0 && header.uid != self.owner {
+            return Err(Error::new(
+                "refresh",
+                Kind::NotPermitted("only root and who mounted it may refresh it"),
+            ));
+        }
+        let answer = fitting("refresh", REFRESHED.to_vec(), room)?;
+        if matches!(room, Room::Bytes(_)) {
+            self.overlay.refresh()?;
+        }
+        Ok(answer)
     }
 
     /// Whether what the kernel has read stays true when a file is opened again: not where others change the layers.

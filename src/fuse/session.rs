@@ -1,7 +1,7 @@
 //! A mount and the threads that serve it over /dev/fuse.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Mounted {
 
         let result = thread::scope(|scope| {
             let mut result = start("lamina-notify", scope, move || {
-                forget_entries(&notifier, &to_forget);
+                forget_in_order(&notifier, &to_forget);
                 Ok(())
             })
             .map(|_| ());
@@ -164,8 +164,15 @@ fn unmount_after_failure(mut unmounter: Unmounter) {
     }
 }
 
-/// A name that the kernel must forget.
-type Forgotten = (NodeId, NameBuf);
+/// What the kernel must forget, told by the thread that serves nobody.
+enum Forgotten {
+    /// A name.
+    Entry(NodeId, NameBuf),
+    /// Attributes, and data or listing.
+    Content(NodeId),
+    /// All that came before this is forgotten: the answer for who waits for that, on the connection of the request.
+    All { connection: OwnedFd, unique: Unique, reply: Vec<u8> },
+}
 
 /// One thread's side of the connection.
 struct Worker<'a> {
@@ -199,50 +206,77 @@ impl Worker<'_> {
                 Err(errno) => return Err(errno).op("read a request"),
             };
             let answer = self.adapter.serve(buffer.get(..len).unwrap_or_default(), &mut scratch);
-            let names = self.forget_attributes();
-            if let Some((unique, reply)) = answer {
-                self.send(unique, &reply);
-            }
-            for name in names {
+            let later = self.forget_attributes();
+            let answer = answer.and_then(|(unique, reply)| self.answer_now_or_after(&later, unique, &reply));
+            for forgotten in later.into_iter().chain(answer) {
                 // The receiver lives as long as any worker; were it gone, nobody could be told anyway.
-                self.forget.send(name).ok();
+                self.forget.send(forgotten).ok();
             }
         }
     }
 
-    /// Tells the kernel which attributes it must ask for again, and gives the names that it must forget.
+    /// Answers at once, unless whoever asked waits for the kernel to forget: then the answer is what comes last.
+    fn answer_now_or_after(
+        &self,
+        later: &[Forgotten],
+        unique: Unique,
+        reply: &Reply<'_>,
+    ) -> Option<Forgotten> {
+        let encoded = reply.encode(unique)?;
+        if later.iter().any(|forgotten| matches!(forgotten, Forgotten::Content(_))) {
+            match self.connection.try_clone() {
+                Ok(connection) => {
+                    return Some(Forgotten::All { connection, unique, reply: encoded.to_vec() });
+                }
+                Err(error) => log::warn!("a refresh is answered before it is complete: {error}"),
+            }
+        }
+        send(&self.connection, unique, &encoded.slices());
+        None
+    }
+
+    /// Tells the kernel which attributes it must ask for again, and gives what it must forget later.
     ///
     /// Attributes go before the reply, so that whoever has the reply sees them new; the kernel takes no lock for them.
     /// For names it locks the directory, which the caller of this very request may hold: they must come after the reply,
-    /// and from a thread that serves nobody.
+    /// and from a thread that serves nobody. For data it waits for reads that are under way: from that thread, too.
     fn forget_attributes(&self) -> Vec<Forgotten> {
-        let mut names = Vec::new();
+        let mut later = Vec::new();
         for invalidation in self.adapter.take_invalidations() {
             match invalidation {
                 // A negative offset leaves the data alone.
                 Invalidation::Attr(node) => note(self.notifier.inval_inode(INodeNo(node.0), -1, 0)),
                 // The pages of a directory are its listing.
                 Invalidation::Listing(node) => note(self.notifier.inval_inode(INodeNo(node.0), 0, 0)),
-                Invalidation::Entry(dir, name) => names.push((dir, name)),
+                Invalidation::Entry(dir, name) => later.push(Forgotten::Entry(dir, name)),
+                Invalidation::Content(node) => later.push(Forgotten::Content(node)),
             }
         }
-        names
-    }
-
-    fn send(&self, unique: Unique, reply: &Reply<'_>) {
-        let Some(encoded) = reply.encode(unique) else { return };
-        match nix::sys::uio::writev(&self.connection, &encoded.slices()) {
-            Ok(_) => {}
-            // The mount, or whoever asked, is gone: there is nobody to tell.
-            Err(Errno::ENODEV | Errno::ENOENT) => log::debug!("reply to {} came too late", unique.0),
-            Err(errno) => log::error!("the kernel refused the reply to {}: {}", unique.0, errno.desc()),
-        }
+        later
     }
 }
 
-fn forget_entries(notifier: &Notifier, names: &Receiver<Forgotten>) {
-    for (dir, name) in names {
-        note(notifier.inval_entry(INodeNo(dir.0), OsStr::from_bytes(name.as_bytes())));
+fn send(connection: &OwnedFd, unique: Unique, reply: &[IoSlice<'_>]) {
+    match nix::sys::uio::writev(connection, reply) {
+        Ok(_) => {}
+        // The mount, or whoever asked, is gone: there is nobody to tell.
+        Err(Errno::ENODEV | Errno::ENOENT) => log::debug!("reply to {} came too late", unique.0),
+        Err(errno) => log::error!("the kernel refused the reply to {}: {}", unique.0, errno.desc()),
+    }
+}
+
+fn forget_in_order(notifier: &Notifier, forgotten: &Receiver<Forgotten>) {
+    for what in forgotten {
+        match what {
+            Forgotten::Entry(dir, name) => {
+                note(notifier.inval_entry(INodeNo(dir.0), OsStr::from_bytes(name.as_bytes())));
+            }
+            // From the start to the end: attributes and all pages.
+            Forgotten::Content(node) => note(notifier.inval_inode(INodeNo(node.0), 0, 0)),
+            Forgotten::All { connection, unique, reply } => {
+                send(&connection, unique, &[IoSlice::new(&reply)]);
+            }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Layers that others change behind the union's back, where it was told to expect that (`timeout=0`): what is known of a name
-//! is held against what the layers say now.
+//! Layers that others change behind the union's back, where it was told to expect that (`timeout=0`) or that it has happened
+//! (`lamina refresh`): what is known of a name is held against what the layers say now.
 //!
 //! Only what comes from the lowers is in question. What has a part in the upper is the union's own, which nobody else may
 //! change while it is mounted.
@@ -69,9 +69,14 @@ impl Overlay {
     pub(super) fn lower_dir_now(&self, part: &LowerPart) -> Result<Option<DirIn<'_>>> {
         match self.lower_dir(part) {
             Ok(dir) => Ok(Some(dir)),
-            Err(error) if !self.options.trusts_listings && is_gone(error.errno()) => Ok(None),
+            Err(error) if self.expects_changes() && is_gone(error.errno()) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Do others change the lowers, or have they?
+    fn expects_changes(&self) -> bool {
+        !self.options.trusts_listings || self.lowers_changed.load(Ordering::Acquire)
     }
 
     fn is_same_dir(&self, known: &DirNode, merged: &MergedDir) -> bool {

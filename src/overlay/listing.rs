@@ -55,6 +55,11 @@ impl Names {
         self.by_name.contains_key(name.as_bytes())
     }
 
+    /// All names, in the order of their cookies.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &NameBuf> {
+        self.by_cookie.values().map(|(name, _)| name)
+    }
+
     /// The next name after a cookie, with its own.
     pub(super) fn after(&self, cookie: u64) -> Option<(u64, NameBuf)> {
         let (cookie, (name, _)) = self.by_cookie.range(cookie + 1..).next()?;

@@ -152,18 +152,10 @@ impl Overlay {
         };
         let Some(lower) = lower else { return Ok(Found::Absent) };
         let Some(dir) = self.lower_dir_now(lower)? else { return Ok(Found::Absent) };
-        let read;
-        let oci = match lower.oci.get() {
-            _ if !self.options.trusts_listings => {
-                read = dir.oci_marks()?;
-                &read
-            }
-            Some(known) => known,
-            None => {
-                let marks = dir.oci_marks()?;
-                lower.oci.get_or_init(|| marks)
-            }
-        };
+        if !self.options.trusts_listings {
+            lower.forget_deletions();
+        }
+        let oci = lower.deletions(|| dir.oci_marks())?;
         dir.look(oci.as_deref(), name)
     }
 

@@ -27,6 +27,7 @@ mod provenance;
 mod readdir;
 #[cfg(feature = "image")]
 mod reading;
+mod refresh;
 mod remove;
 mod rename;
 mod stack;
@@ -78,6 +79,8 @@ pub struct Overlay {
     invalidations: Mutex<Vec<(ThreadId, Invalidation)>>,
     any_invalidation: AtomicBool,
     complained: Mutex<HashSet<RelPath>>,
+    /// Somebody has said that lowers were changed ([`Overlay::refresh`]).
+    lowers_changed: AtomicBool,
 }
 
 impl Drop for Overlay {
@@ -130,6 +133,13 @@ impl Overlay {
         let mut all = lock(&self.invalidations);
         all.push((std::thread::current().id(), what));
         self.any_invalidation.store(true, Ordering::Release);
+    }
+
+    fn invalidate_all(&self, what: Vec<Invalidation>) {
+        let own = std::thread::current().id();
+        let mut all = lock(&self.invalidations);
+        all.extend(what.into_iter().map(|what| (own, what)));
+        self.any_invalidation.store(!all.is_empty(), Ordering::Release);
     }
 
     /// Nodes that are known now: for tests and statistics.

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use super::descriptors::Cell;
 use super::listing::Names;
 use super::types::{FileKind, NodeId};
+use crate::error::Result;
 use crate::layer::{EntryId, FoundDir, OciMarks};
 use crate::path::{NameBuf, RelPath};
 use crate::resolve::Depth;
@@ -164,7 +165,7 @@ pub(super) struct LowerPart {
     pub(super) xwhiteouts: bool,
     pub(super) reached: Reached,
     /// The names deleted by `.wh.` files in it, once looked.
-    pub(super) oci: OnceLock<Option<Box<OciMarks>>>,
+    oci: Mutex<Option<Option<Arc<OciMarks>>>>,
 }
 
 /// How a directory of a lower layer is reached.
@@ -262,7 +263,25 @@ impl LowerPart {
             Some(entry) => Reached::Entry(entry),
             None => Reached::Descriptor(Cell::empty()),
         };
-        LowerPart { depth, path, xwhiteouts: found.xwhiteouts, reached, oci: OnceLock::new() }
+        LowerPart { depth, path, xwhiteouts: found.xwhiteouts, reached, oci: Mutex::default() }
+    }
+
+    /// The names deleted by `.wh.` files in it; read when first asked for, and after [`LowerPart::forget_deletions`].
+    pub(super) fn deletions(
+        &self,
+        read: impl FnOnce() -> Result<Option<Box<OciMarks>>>,
+    ) -> Result<Option<Arc<OciMarks>>> {
+        let known = || self.oci.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(marks) = &*known() {
+            return Ok(marks.clone());
+        }
+        let marks = read()?.map(Arc::from);
+        Ok(known().insert(marks).clone())
+    }
+
+    /// They are read again when they are asked for.
+    pub(super) fn forget_deletions(&self) {
+        *self.oci.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -66,6 +66,7 @@ impl Overlay {
             invalidations: Mutex::new(Vec::new()),
             any_invalidation: AtomicBool::new(false),
             complained: Mutex::default(),
+            lowers_changed: AtomicBool::new(false),
             stack,
         };
         overlay.dress_root();

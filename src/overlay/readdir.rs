@@ -109,7 +109,7 @@ impl Overlay {
     }
 
     /// Reads every part, top first: what is above hides what is below.
-    fn read_names(&self, node: &Arc<Node>, dir: &DirNode, removed: bool) -> Result<Names> {
+    pub(super) fn read_names(&self, node: &Arc<Node>, dir: &DirNode, removed: bool) -> Result<Names> {
         let mut names = Names::default();
         if removed {
             return Ok(names);

@@ -410,6 +410,9 @@ pub enum Invalidation {
     Listing(NodeId),
     /// A name in a directory.
     Entry(NodeId, NameBuf),
+    /// All that is cached of a node: attributes, and data or listing. The request that brings this about is answered when the
+    /// kernel has forgotten everything that came of it.
+    Content(NodeId),
 }
 
 /// Old and new place of a rename.

@@ -245,6 +245,7 @@ fn a_dead_mount_is_recognised_and_cleared() {
     wait_for(|| !process_runs(pid));
     assert_eq!(place.listed().unwrap()["state"], "dead");
     assert!(place.run(&["list"]).out.contains("lamina umount"));
+    place.run(&["refresh", "mnt"]).fails_with(1, &["'mnt' is a dead mount", "lamina umount 'mnt'"]);
     place
         .run(&["mount", "top", "base", "mnt"])
         .fails_with(1, &["mount point 'mnt' is a dead mount", "lamina umount 'mnt'"]);

@@ -147,3 +147,16 @@ fn unmounting_what_is_not_mounted() {
         .run(&["umount", "mnt", "/proc"])
         .fails_with(1, &["'mnt' is not a mount point", "'/proc' is a mount"]);
 }
+
+#[test]
+fn refreshing_what_is_not_mounted() {
+    let place = Place::new();
+    place.run(&["refresh", "mnt"]).fails_with(1, &["'mnt' is not a mount point", "lamina list"]);
+    place
+        .run(&["refresh", "none"])
+        .fails_with(1, &["'none' cannot be used: No such file or directory\n", "check"]);
+    place.run(&["refresh", "mnt", "/proc"]).fails_with(
+        1,
+        &["'mnt' is not a mount point", "'/proc' is a mount of type proc, not one of lamina's"],
+    );
+}

@@ -130,6 +130,33 @@ fn the_root_describes_the_mount_and_nobody_changes_that() {
 }
 
 #[test]
+fn a_refresh_is_for_root_and_the_owner() {
+    let mount = Fixture::new();
+    let owner = nix::unistd::getuid().as_raw();
+    let ask = |uid, node, room| {
+        let body = Body::Getxattr { name: Bytes(REFRESH), room };
+        let mut scratch = Scratch::default();
+        let answered = mount.adapter.dispatch(&request(uid, node, body), &mut scratch);
+        let is_refresh = mount.adapter.take_invalidations().contains(&Invalidation::Content(NodeId::ROOT));
+        let reply = match answered {
+            Reply::Bytes(bytes) => Ok(bytes.into_owned()),
+            Reply::XattrSize(size) => Ok(vec![0; size as usize]),
+            Reply::Failed(errno) => Err(errno),
+            other => panic!("{other:?}"),
+        };
+        (reply, is_refresh)
+    };
+    let room = Room::Bytes(64);
+    for uid in [0, owner] {
+        assert_eq!(ask(uid, NodeId::ROOT, room), (Ok(REFRESHED.to_vec()), true));
+    }
+    assert_eq!(ask(owner + 1, NodeId::ROOT, room), (Err(Errno::EPERM), false));
+    // Who asks for the size only, or has no room for the answer, has changed nothing.
+    assert_eq!(ask(0, NodeId::ROOT, Room::Probe), (Ok(vec![0; REFRESHED.len()]), false));
+    assert_eq!(ask(0, NodeId::ROOT, Room::Bytes(1)), (Err(Errno::ERANGE), false));
+}
+
+#[test]
 fn what_the_kernel_does_by_itself_is_not_implemented_here() {
     let mut fixture = Fixture::new();
     for body in [Body::Opendir, Body::Flush, Body::Access, Body::Poll, Body::Unknown(4711)] {

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use crate::needs;
 use crate::support::guard::{Mount, Setup, binary};
+use crate::support::sys::{self, SetXattr};
 
 fn run(at: &Path) -> Output {
     Command::new(binary()).arg("refresh").arg(at).output().unwrap()
@@ -152,6 +153,23 @@ fn what_is_still_there_keeps_its_mounts_and_who_is_in_it() {
     nix::mount::umount(&on).unwrap();
     assert_eq!(seen, ("new".into(), vec!["on top".into()]));
     assert_eq!(link, m.at("d/sub"));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_the_rest_is_refreshed() {
+    needs!(Lamina, Root);
+    let mut m = Setup::text(LAYERS).mount();
+    assert_eq!((m.text("d/f"), m.text("d/gone")), ("one".into(), "gone".into()));
+    sys::set_xattr(&m.lower(1, "d/f"), b"trusted.overlay.metacopy", b"\x00\xff", SetXattr::Always).unwrap();
+    fs::remove_file(m.lower(1, "d/gone")).unwrap();
+    fs::write(m.lower(1, "d/new"), "new").unwrap();
+    let output = run(&m.root());
+    m.changed_lowers();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("could not be read"), "{said}");
+    assert_eq!(m.text("d/new"), "new");
+    assert!(m.absent("d/gone"));
 }
 
 #[test]

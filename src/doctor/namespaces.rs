@@ -1,5 +1,7 @@
 //! User namespaces and the ids in them, as `lamina run` and podman need them.
 
+use nix::unistd::{User, getgid, getuid};
+
 use super::confinement;
 use super::helper::Program;
 use super::{Finding, Level, Use, is_ordinary};
@@ -17,6 +19,8 @@ pub struct Facts {
     pub helpers: [Option<Program>; 2],
     /// How many user ids this process has.
     pub own_ids: u64,
+    /// The group that this process is in, where /etc/passwd gives its user another one.
+    pub strange_group: Option<u32>,
 }
 
 impl Facts {
@@ -27,7 +31,17 @@ impl Facts {
     pub fn look_up() -> std::io::Result<Self> {
         let Probe { ids: plan, namespaces: made } = probe::probe()?;
         let own_ids = count(&IdFacts::look_up().uid_map);
-        Ok(Facts { plan, made, helpers: ["newuidmap", "newgidmap"].map(Program::find), own_ids })
+        let gid = getgid();
+        // Where the user has no name, that is what stands in the way.
+        let user = User::from_uid(getuid()).ok().flatten();
+        let strange_group = user.filter(|user| user.gid != gid).map(|_| gid.as_raw());
+        Ok(Facts {
+            plan,
+            made,
+            helpers: ["newuidmap", "newgidmap"].map(Program::find),
+            own_ids,
+            strange_group,
+        })
     }
 }
 
@@ -88,6 +102,14 @@ pub fn judge_ids(facts: &Facts, around: &confinement::Facts) -> Finding {
                     "newuidmap and newgidmap may not make use of being setuid root (NoNewPrivs)".to_owned(),
                     "start it without --security-opt no-new-privileges or NoNewPrivileges= of a unit"
                         .to_owned(),
+                );
+            }
+            if let Some(group) = facts.strange_group {
+                return without(
+                    format!(
+                        "newuidmap serves its user only as a member of the user's own group; this is group {group}"
+                    ),
+                    "log in anew, or leave newgrp or setpriv".to_owned(),
                 );
             }
             let (uids, gids) = (count(&maps.uids), count(&maps.gids));

@@ -169,6 +169,7 @@ fn with_helpers(len: u32) -> namespaces::Facts {
         made: Ok(()),
         helpers: [program("newuidmap"), program("newgidmap")],
         own_ids: u64::from(u32::MAX),
+        strange_group: None,
     }
 }
 
@@ -227,6 +228,10 @@ fn few_ids_limit_and_the_reason_is_named() {
         &judged(&with_helpers(65536), &Around { no_new_privs: true, ..user.clone() }),
         &["no-new-privileges"],
     );
+
+    let strange = namespaces::Facts { strange_group: Some(64321), ..with_helpers(65536) };
+    assert_eq!(told(&judged(&strange, &user)), (Level::Limited, vec![], both.clone()));
+    names(&judged(&strange, &user), &["this is group 64321", "newgrp"]);
 
     let why = FewIds::NoRange { file: "/etc/subuid", user: "ann".into(), free: 165_536 };
     let single = namespaces::Facts { plan: IdPlan::Single { maps: maps(1), why }, ..with_helpers(1) };

@@ -138,7 +138,11 @@ impl FewIds {
     /// What a person can do. It names both halves, for one without the other is of no use.
     pub fn hint(&self) -> String {
         match self {
-            FewIds::NoProgram(_) | FewIds::Refused(_) => {
+            FewIds::Refused(_) => {
+                "newuidmap and newgidmap (package uidmap) must be setuid root, /etc/subuid and /etc/subgid give ranges, and the group be the user's own one"
+                    .to_owned()
+            }
+            FewIds::NoProgram(_) => {
                 "install newuidmap and newgidmap (package uidmap), setuid root; /etc/subuid and /etc/subgid need a range".to_owned()
             }
             FewIds::TooFew { file, user } => format!(

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
-use crate::explain::five_instructions;
+use crate::documented::{five_instructions, prints_what_the_page_shows};
 use crate::images::{Compression, DockerStyle, Entry, Sparse, docker};
 use crate::place::{Format, Mounted, Outcome, Place, image_of, tar_of};
 use crate::support::{Who, sys};
@@ -35,24 +35,7 @@ fn has_no_answer(said: &Outcome, words: &[&str]) {
 
 #[test]
 fn the_examples_in_the_documents_are_what_is_printed() {
-    let place = Place::new();
-    five_instructions(&place);
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/inspect.md");
-    let document = fs::read_to_string(document).unwrap();
-    let mut examples = 0;
-    let mut differences = String::new();
-    for block in document.split("\n```\n$ lamina diff ").skip(1) {
-        let block = block.split_once("\n```").map_or(block, |(block, _)| block);
-        let (command, expected) = block.split_once('\n').unwrap_or((block, ""));
-        let said = place.run("diff", &command.split(' ').collect::<Vec<_>>());
-        assert_eq!((said.code, said.err.as_str()), (1, ""), "{said:?}");
-        if said.out.trim_end() != expected {
-            differences.push_str(&format!("$ lamina diff {command}\n{}\n", said.out));
-        }
-        examples += 1;
-    }
-    assert!(differences.is_empty(), "docs/inspect.md should have:\n{differences}");
-    assert_eq!(examples, 3, "the examples of docs/inspect.md");
+    prints_what_the_page_shows("diff", &[1; 3]);
 }
 
 /// Two images that share a base: of version 1, and of version 2, whose top layer changes something of each kind.

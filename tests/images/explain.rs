@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::images::{Compression, Entry, ImageBuilder, Layer};
+use crate::documented::prints_what_the_page_shows;
+use crate::images::{Compression, Entry};
 use crate::place::{Place, image_of, outcome, tar_of};
 use crate::support::{Errno, sys};
 
@@ -232,78 +232,7 @@ fn a_mount_says_which_layer_supplies_an_object_and_which_it_hides() {
     assert_eq!(get("d/a", "user.lamina.shadowed"), Ok(format!("{},{}", told(3), told(1))));
 }
 
-/// The image of docs/inspect.md, made of five instructions.
-pub fn five_instructions(place: &Place) {
-    let at = |second: i64| 1_700_000_000 + second * 60;
-    let layers = [
-        (
-            "ADD rootfs.tar / # buildkit",
-            tar_of([
-                Entry::dir("etc").mtime(at(0), 0),
-                Entry::file("etc/app.conf", "threads = 1\n").mtime(at(0), 0),
-                Entry::dir("srv").mtime(at(0), 0),
-                Entry::file("srv/cache", "warm\n").mtime(at(0), 0),
-                Entry::dir("var").mtime(at(0), 0),
-                Entry::dir("var/log").mtime(at(0), 0),
-                Entry::file("var/log/build.log", "built\n").mtime(at(0), 0),
-            ]),
-        ),
-        (
-            "COPY --chown=0:33 --chmod=640 app.conf /etc/app.conf # buildkit",
-            tar_of([
-                Entry::dir("etc").mtime(at(1), 0),
-                Entry::file("etc/app.conf", "threads = 4\n").mode(0o640).owner(0, 33).mtime(at(1), 0),
-            ]),
-        ),
-        (
-            "RUN /bin/sh -c sed -i s/4/16/ /etc/app.conf # buildkit",
-            tar_of([
-                Entry::dir("etc").mtime(at(2), 0),
-                Entry::file("etc/app.conf", "threads = 16\n").mode(0o640).owner(0, 33).mtime(at(2), 0),
-            ]),
-        ),
-        (
-            "RUN /bin/sh -c rm /var/log/build.log # buildkit",
-            tar_of([
-                Entry::dir("var").mtime(at(0), 0),
-                Entry::dir("var/log").mtime(at(3), 0),
-                Entry::whiteout("var/log/build.log"),
-            ]),
-        ),
-        (
-            "RUN /bin/sh -c rm /srv/cache && mkdir /srv/cache # buildkit",
-            // Opaque, as overlayfs makes a directory in the place of a file.
-            tar_of([
-                Entry::dir("srv").mtime(at(4), 0),
-                Entry::dir("srv/cache").mtime(at(4), 0),
-                Entry::opaque("srv/cache"),
-            ]),
-        ),
-    ];
-    let add =
-        |image: ImageBuilder, (by, tar)| image.layer(Layer::new(tar).compressed(Compression::Gzip).by(by));
-    let image = layers.into_iter().fold(ImageBuilder::new(), add).tag("localhost/app:latest").build();
-    place.archive("app.tar", &image);
-}
-
 #[test]
 fn every_line_of_the_example_in_the_documents_is_printed() {
-    let place = Place::new();
-    five_instructions(&place);
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/inspect.md");
-    let document = fs::read_to_string(document).unwrap();
-    let mut examples = 0;
-    let mut differences = String::new();
-    for block in document.split("\n```\n$ lamina explain ").skip(1) {
-        let block = block.split_once("\n```").map_or(block, |(block, _)| block);
-        let (command, expected) = block.split_once('\n').unwrap_or((block, ""));
-        let arguments: Vec<&str> = command.split(' ').collect();
-        let said = place.run("explain", &arguments).succeeds().out;
-        if said.trim_end() != expected {
-            differences.push_str(&format!("$ lamina explain {command}\n{said}\n"));
-        }
-        examples += 1;
-    }
-    assert!(differences.is_empty(), "docs/inspect.md should have:\n{differences}");
-    assert_eq!(examples, 5, "the examples of docs/inspect.md");
+    prints_what_the_page_shows("explain", &[0; 5]);
 }

@@ -17,6 +17,7 @@ mod choice;
 mod commit;
 mod damaged;
 mod diff;
+mod documented;
 mod explain;
 mod full;
 mod hostile;

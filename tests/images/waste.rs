@@ -1,11 +1,10 @@
 //! `lamina waste`: what images carry in vain, dive's score and its rules.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::explain::five_instructions;
+use crate::documented::{five_instructions, prints_what_the_page_shows};
 use crate::images::{Compression, Entry, Sparse};
 use crate::place::{Outcome, Place, image_of, tar_of};
 
@@ -40,24 +39,7 @@ fn paths(report: &Value) -> Value {
 
 #[test]
 fn every_line_of_the_example_in_the_documents_is_printed() {
-    let place = Place::new();
-    five_instructions(&place);
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/inspect.md");
-    let document = fs::read_to_string(document).unwrap();
-    let mut examples = 0;
-    let mut differences = String::new();
-    for block in document.split("\n```\n$ lamina waste ").skip(1) {
-        let block = block.split_once("\n```").map_or(block, |(block, _)| block);
-        let (command, expected) = block.split_once('\n').unwrap_or((block, ""));
-        let arguments: Vec<&str> = command.split(' ').collect();
-        let said = place.run("waste", &arguments).out;
-        if said.trim_end() != expected {
-            differences.push_str(&format!("$ lamina waste {command}\n{said}\n"));
-        }
-        examples += 1;
-    }
-    assert!(differences.is_empty(), "docs/inspect.md should have:\n{differences}");
-    assert_eq!(examples, 2, "the examples of docs/inspect.md");
+    prints_what_the_page_shows("waste", &[0, 1]);
 }
 
 /// By hand: the numbers of dive for the example of the documents, and lamina's.

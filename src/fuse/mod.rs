@@ -8,6 +8,7 @@ mod adapter;
 mod mount;
 mod negotiate;
 mod session;
+mod turns;
 pub mod wire;
 
 pub use adapter::{Adapter, Scratch};

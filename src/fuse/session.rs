@@ -14,7 +14,8 @@ use nix::errno::Errno;
 use super::adapter::{Adapter, Gate, Scratch};
 use super::mount::{AccessPolicy, Attachment, MountError, MountSpec, Unmounter, attach};
 use super::negotiate::{DataCache, Negotiator};
-use super::wire::{REQUEST_BUFFER, Reply, Unique};
+use super::turns::{Turns, Work};
+use super::wire::{REQUEST_BUFFER, Reply, Unique, glance};
 use crate::error::{Error, OpContext, Result, errno_of};
 use crate::overlay::{Invalidation, NodeId, Overlay};
 use crate::path::NameBuf;
@@ -90,8 +91,10 @@ impl Mounted {
         }
 
         let (forget, to_forget) = channel();
+        let turns = Turns::new();
         let worker = |connection| Worker {
             adapter: &adapter,
+            turns: &turns,
             connection,
             notifier: session.notifier(),
             forget: forget.clone(),
@@ -107,6 +110,11 @@ impl Mounted {
                 Ok(())
             })
             .map(|_| ());
+            let watched = start("lamina-watch", scope, || {
+                turns.watch();
+                Ok(())
+            });
+            result = result.and(watched.map(|_| ()));
             let mut started = Vec::new();
             for (number, worker) in workers.into_iter().enumerate() {
                 let unmount = attachment.unmounter();
@@ -124,6 +132,7 @@ impl Mounted {
                 let ended = handle.join().unwrap_or_else(|_| Err(Error::new("serve requests", Errno::EIO)));
                 result = result.and(ended);
             }
+            turns.end();
             result
         });
         drop(attachment);
@@ -177,6 +186,7 @@ enum Forgotten {
 /// One thread's side of the connection.
 struct Worker<'a> {
     adapter: &'a Adapter,
+    turns: &'a Turns,
     connection: OwnedFd,
     notifier: Notifier,
     forget: Sender<Forgotten>,
@@ -196,7 +206,9 @@ impl Worker<'_> {
     fn answer_all(&self) -> Result<()> {
         let mut buffer = vec![0; REQUEST_BUFFER];
         let mut scratch = Scratch::default();
+        let seat = self.turns.seat();
         loop {
+            seat.wait();
             let len = match nix::unistd::read(&self.connection, &mut buffer) {
                 Ok(len) => len,
                 // ENOENT: the request was taken back while it was being read.
@@ -205,9 +217,12 @@ impl Worker<'_> {
                 Err(Errno::ENODEV | Errno::ECONNABORTED) => return Ok(()),
                 Err(errno) => return Err(errno).op("read a request"),
             };
-            let answer = self.adapter.serve(buffer.get(..len).unwrap_or_default(), &mut scratch);
+            let request = buffer.get(..len).unwrap_or_default();
+            let work = seat.begin(glance(request));
+            let answer = self.adapter.serve(request, &mut scratch);
             let later = self.forget_attributes();
-            let answer = answer.and_then(|(unique, reply)| self.answer_now_or_after(&later, unique, &reply));
+            let answer =
+                answer.and_then(|(unique, reply)| self.answer_now_or_after(&later, unique, &reply, &work));
             for forgotten in later.into_iter().chain(answer) {
                 // The receiver lives as long as any worker; were it gone, nobody could be told anyway.
                 self.forget.send(forgotten).ok();
@@ -221,6 +236,7 @@ impl Worker<'_> {
         later: &[Forgotten],
         unique: Unique,
         reply: &Reply<'_>,
+        work: &Work<'_>,
     ) -> Option<Forgotten> {
         let encoded = reply.encode(unique)?;
         if later.iter().any(|forgotten| matches!(forgotten, Forgotten::Content(_))) {
@@ -231,6 +247,7 @@ impl Worker<'_> {
                 Err(error) => log::warn!("a refresh is answered before it is complete: {error}"),
             }
         }
+        let _giving_way = work.give_way();
         send(&self.connection, unique, &encoded.slices());
         None
     }

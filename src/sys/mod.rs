@@ -19,6 +19,8 @@ pub mod live;
 pub mod map;
 #[cfg(feature = "cli")]
 pub mod sandbox;
+#[cfg(feature = "fuse")]
+pub mod threads;
 pub mod times;
 pub mod xattr;
 

@@ -12,7 +12,9 @@ mod tests;
 
 pub use dirents::DirBuffer;
 pub use reply::{Encoded, KernelCache, Reply};
-pub use request::{Body, Bytes, CopyAnswer, DecodeError, Forgets, Header, Request, Room, Unique, decode};
+pub use request::{
+    Body, Bytes, CopyAnswer, DecodeError, Forgets, Glance, Header, Request, Room, Unique, decode, glance,
+};
 
 /// The oldest interface we speak: `FUSE_SETXATTR_EXT` and `FUSE_HANDLE_KILLPRIV_V2` (7.33) are relied upon, and from
 /// 7.36 on INIT has room for all its flags.

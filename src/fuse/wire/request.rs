@@ -212,6 +212,27 @@ pub fn decode(bytes: &[u8]) -> Result<Request<'_>, DecodeError> {
     })
 }
 
+/// What can be seen of a request at a glance, before it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// The thread that asks; 0 where it lies outside our pid namespace, or is the kernel's.
+    pub caller: u32,
+    /// How many bytes it moves about: its own, or of a READ those that are asked for.
+    pub moves: usize,
+}
+
+/// Looks at the bytes of a request, whether or not they can be decoded.
+pub fn glance(bytes: &[u8]) -> Glance {
+    let Ok((header, rest)) = abi::InHeader::read_from_prefix(bytes) else {
+        return Glance { caller: 0, moves: bytes.len() };
+    };
+    let asked = match (header.opcode, abi::ReadIn::read_from_prefix(rest)) {
+        (opcode::READ, Ok((read, _))) => usize::try_from(read.size).unwrap_or(usize::MAX),
+        _ => 0,
+    };
+    Glance { caller: header.pid, moves: bytes.len().max(asked) }
+}
+
 fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Result<Body<'a>, Kind> {
     if usize::try_from(header.len) != Ok(read) {
         return Err(Kind::Protocol("its length is not what was read"));

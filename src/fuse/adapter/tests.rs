@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Behaviour, StackSpec};
+use crate::control::snapshot::Snapshot;
 use crate::fuse::wire::{Bytes, Header};
 use crate::overlay::{Access, AclSgid, Entry, HandleId, Listing, OpenMode, Truncate, XattrMode};
 use crate::path::Name;
@@ -154,6 +155,27 @@ fn a_refresh_is_for_root_and_the_owner() {
     // Who asks for the size only, or has no room for the answer, has changed nothing.
     assert_eq!(ask(0, NodeId::ROOT, Room::Probe), (Ok(vec![0; REFRESHED.len()]), false));
     assert_eq!(ask(0, NodeId::ROOT, Room::Bytes(1)), (Err(Errno::ERANGE), false));
+}
+
+#[test]
+fn statistics_are_for_root_and_the_owner() {
+    let mut mount = Fixture::new();
+    mount.open(b"file");
+    let owner = nix::unistd::getuid().as_raw();
+    let mut ask = |uid, node, room| {
+        let body = Body::Getxattr { name: Bytes(STATS), room };
+        mount.adapter.dispatch(&request(uid, node, body), &mut mount.scratch)
+    };
+    let longest = u32::try_from(XATTR_SIZE_MAX).unwrap();
+    for uid in [0, owner] {
+        assert_eq!(ask(uid, NodeId::ROOT, Room::Probe), Reply::XattrSize(longest));
+        let snapshot = Snapshot::decode(bytes(&ask(uid, NodeId::ROOT, Room::Bytes(longest)))).unwrap();
+        assert_eq!((snapshot.nodes, snapshot.open_files), (2, 1));
+    }
+    for room in [Room::Probe, Room::Bytes(longest)] {
+        assert_eq!(ask(owner + 1, NodeId::ROOT, room), Reply::Failed(Errno::EPERM));
+    }
+    assert_eq!(ask(0, NodeId::ROOT, Room::Bytes(8)), Reply::Failed(Errno::ERANGE));
 }
 
 #[test]

@@ -22,8 +22,8 @@ pub const EPILOGUE: Epilogue = Epilogue {
             command: "lamina stats --watch /mnt & find /mnt > /dev/null; kill %1",
         },
         Example {
-            what: "the number of one kind, for a script",
-            command: r#"lamina stats --json /mnt | jq '[.requests[] | select(.kind == "LOOKUP").count] | add // 0'"#,
+            what: "kinds and their numbers, for a script",
+            command: "lamina stats --json /mnt | jq '.requests[] | {kind, count}'",
         },
     ],
     notes: &[
@@ -31,7 +31,7 @@ pub const EPILOGUE: Epilogue = Epilogue {
             heading: "Columns",
             text: "COUNT: requests of the kernel; what it has cached it does not ask for. ERRORS: answered with an error, a missing \
                    attribute among them; a name that does not exist is none. P50, P99: half of them, and 99 of 100, took at most so \
-                   long from reading the request to having answered it, up to a quarter less. Asking costs two requests of its own.",
+                   long from reading the request to having answered it, up to a quarter less. user.lamina.*: questions about the mount itself, as this one.",
         },
         Note {
             heading: "Who may",

@@ -29,6 +29,9 @@ pub use reach::ReachError;
 
 use std::ffi::CStr;
 
+/// With this the names of all attributes begin that a mount's root answers by itself. Nobody sets or removes one.
+pub const OWN_XATTRS: &[u8] = b"user.lamina.";
+
 /// The attribute of a mount's root that describes the mount. It is never listed.
 pub const MOUNT_XATTR: &CStr = c"user.lamina.mount";
 

@@ -35,7 +35,8 @@ pub struct Snapshot {
 /// The requests of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
-    /// The kernel's name for it, without its prefix: `LOOKUP`. `OTHER`: kinds that this lamina does not know.
+    /// The kernel's name for it, without its prefix: `LOOKUP`. `OTHER`: kinds that this lamina does not know; `user.lamina.*`:
+    /// questions to the mount about itself.
     pub kind: String,
     /// How many have come.
     pub count: u64,

@@ -22,7 +22,7 @@ pub enum StatsError {
     Older { path: PathBuf, version: String },
     #[error("'{}' is served by lamina {version}, which counts in another way (format {format})", .path.display())]
     Newer { path: PathBuf, version: String, format: u32 },
-    #[error("'{}' answers what cannot be understood: {problem}", .path.display())]
+    #[error("'{}' does not tell what it has done: {problem}", .path.display())]
     Odd { path: PathBuf, problem: String },
 }
 
@@ -110,13 +110,13 @@ mod tests {
         snapshot.format += 1;
         for (answer, part) in [
             (Ok(snapshot.encode(4096).unwrap()), "counts in another way (format 2)"),
-            (Ok(b"x".to_vec()), "cannot be understood: expected value"),
+            (Ok(b"x".to_vec()), "does not tell what it has done: expected value"),
             (Err(libc::ENODATA), "lamina 0.0 of a time before"),
             (Err(libc::ENOTSUP), "lamina 0.0 of a time before"),
             (Err(libc::EPERM), "not yours, but mounted by user 7"),
             (Err(libc::EACCES), "not yours, but mounted by user 7"),
             (Err(libc::ENOTCONN), "a dead mount"),
-            (Err(libc::EIO), "cannot be understood: Input/output error"),
+            (Err(libc::EIO), "does not tell what it has done: I/O error"),
         ] {
             let error = said(answer.clone()).unwrap_err();
             assert!(error.contains(part), "{answer:?}: {error}");

@@ -11,7 +11,7 @@ use super::wire::{
     Body, CopyAnswer, DecodeError, DirBuffer, Header, KernelCache, MAX_IO, Reply, Request, Room, Unique,
     decode,
 };
-use crate::control::REFRESHED;
+use crate::control::{OWN_XATTRS, REFRESHED};
 use crate::error::{Error, Kind, Result};
 use crate::overlay::{HandleId, Invalidation, NodeId, Overlay, Place, Supplied, Validity};
 use crate::sys::live::XATTR_SIZE_MAX;
@@ -24,9 +24,6 @@ const REFRESH: &[u8] = crate::control::REFRESH_XATTR.to_bytes();
 
 /// The extended attribute of the root that tells what the mount has done.
 const STATS: &[u8] = crate::control::STATS_XATTR.to_bytes();
-
-/// Names that nobody sets or removes through a mount.
-const RESERVED: &[u8] = b"user.lamina.";
 
 /// Who may ask, where the kernel does not check it (`allow_root`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,7 +353,7 @@ fn fitting<'b>(op: &'static str, value: Vec<u8>, room: Room) -> Result<Reply<'b>
 }
 
 fn not_reserved(op: &'static str, name: &[u8]) -> Result<()> {
-    if name.starts_with(RESERVED) {
+    if name.starts_with(OWN_XATTRS) {
         return Err(Error::new(op, Kind::NotPermitted("names in user.lamina. are the mount's own")).at(name));
     }
     Ok(())

@@ -163,21 +163,16 @@ impl Statistics {
     fn snapshot(&self, census: &Census) -> Snapshot {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let recorders = lock(&self.recorders).clone();
-        let kinds = (0..RequestKind::END).map(RequestKind::numbered);
-        // Numbers without a name are those of no kind but one: the first.
-        let mut requests: Vec<Requests> = kinds
-            .enumerate()
-            .filter(|(number, kind)| kind.number() == *number)
-            .filter_map(|(_, kind)| {
-                let (mut count, mut errors, mut latency) = (0, 0, Vec::new());
-                for of_kind in recorders.iter().filter_map(|all| all.kinds.get(kind.number())?.get()) {
-                    count += get(&of_kind.count);
-                    errors += get(&of_kind.errors);
-                    of_kind.latency.add_to(&mut latency);
-                }
-                (count > 0).then(|| Requests::new(kind.name(), count, errors, histogram::bounded(&latency)))
-            })
-            .collect();
+        let requests_of = |kind: RequestKind| {
+            let (mut count, mut errors, mut latency) = (0, 0, Vec::new());
+            for of_kind in recorders.iter().filter_map(|all| all.kinds.get(kind.number())?.get()) {
+                count += get(&of_kind.count);
+                errors += get(&of_kind.errors);
+                of_kind.latency.add_to(&mut latency);
+            }
+            (count > 0).then(|| Requests::new(kind.name(), count, errors, histogram::bounded(&latency)))
+        };
+        let mut requests: Vec<Requests> = RequestKind::all().filter_map(requests_of).collect();
         snapshot::sort(&mut requests);
         let sum = |counter: fn(&Counters) -> &AtomicU64| recorders.iter().map(|all| get(counter(all))).sum();
         Snapshot {

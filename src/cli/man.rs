@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, browse, cat, check, commit, compat, completions, convert, diff, doctor, explain,
-    extract, inspect, layers, list, ls, mount, refresh, store, terminal, umount, unpack, waste,
+    extract, inspect, layers, list, ls, mount, refresh, stats, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -44,6 +44,7 @@ pub enum Page {
     Mount,
     Umount,
     Refresh,
+    Stats,
     List,
     Inspect,
     Explain,
@@ -74,6 +75,7 @@ impl Page {
             Page::Mount => "mount",
             Page::Umount => "umount",
             Page::Refresh => "refresh",
+            Page::Stats => "stats",
             Page::List => "list",
             Page::Inspect => "inspect",
             Page::Explain => "explain",
@@ -102,6 +104,7 @@ impl Page {
             Page::Mount => mount::EPILOGUE,
             Page::Umount => umount::EPILOGUE,
             Page::Refresh => refresh::EPILOGUE,
+            Page::Stats => stats::EPILOGUE,
             Page::List => list::EPILOGUE,
             Page::Inspect => inspect::EPILOGUE,
             Page::Explain => explain::EPILOGUE,

@@ -9,9 +9,11 @@ mod label;
 mod mount;
 mod negotiate;
 mod session;
+mod stats;
 pub mod wire;
 
 pub use adapter::{Adapter, Scratch};
 pub use label::{Label, LabelOption};
 pub use mount::{AccessPolicy, MountError, MountSpec, PermissionChecks, Unmounter, VfsFlags};
 pub use session::{Mounted, mount};
+pub use stats::Observer;

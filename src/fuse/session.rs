@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use super::adapter::{Adapter, Gate, Scratch};
 use super::mount::{AccessPolicy, Attachment, MountError, MountSpec, Unmounter, attach};
 use super::negotiate::{DataCache, Negotiator};
+use super::stats::Observer;
 use super::wire::{REQUEST_BUFFER, Reply, Unique};
 use crate::error::{Error, OpContext, Result, errno_of};
 use crate::overlay::{Invalidation, NodeId, Overlay};
@@ -74,6 +75,11 @@ impl Mounted {
     /// Replaces [`MountSpec::info`]: a daemon knows its process id only once it has forked.
     pub fn describe(&mut self, info: Vec<u8>) {
         self.adapter.describe(info);
+    }
+
+    /// Whom to ask how the mount does.
+    pub fn observer(&self) -> Observer {
+        self.adapter.observer().clone()
     }
 
     /// Answers requests until the mount is gone, whoever takes it away.
@@ -196,6 +202,7 @@ impl Worker<'_> {
     fn answer_all(&self) -> Result<()> {
         let mut buffer = vec![0; REQUEST_BUFFER];
         let mut scratch = Scratch::default();
+        let mut recorder = self.adapter.observer().recorder();
         loop {
             let len = match nix::unistd::read(&self.connection, &mut buffer) {
                 Ok(len) => len,
@@ -205,9 +212,15 @@ impl Worker<'_> {
                 Err(Errno::ENODEV | Errno::ECONNABORTED) => return Ok(()),
                 Err(errno) => return Err(errno).op("read a request"),
             };
-            let answer = self.adapter.serve(buffer.get(..len).unwrap_or_default(), &mut scratch);
+            let request = buffer.get(..len).unwrap_or_default();
+            let asked = recorder.asked(request);
+            let answer = self.adapter.serve(request, &mut scratch);
+            if let Some((_, reply)) = &answer {
+                recorder.answers(asked, reply);
+            }
             let later = self.forget_attributes();
             let answer = answer.and_then(|(unique, reply)| self.answer_now_or_after(&later, unique, &reply));
+            recorder.done(asked);
             for forgotten in later.into_iter().chain(answer) {
                 // The receiver lives as long as any worker; were it gone, nobody could be told anyway.
                 self.forget.send(forgotten).ok();
@@ -243,6 +256,7 @@ impl Worker<'_> {
     fn forget_attributes(&self) -> Vec<Forgotten> {
         let mut later = Vec::new();
         for invalidation in self.adapter.take_invalidations() {
+            self.adapter.observer().tells(&invalidation);
             match invalidation {
                 // A negative offset leaves the data alone.
                 Invalidation::Attr(node) => note(self.notifier.inval_inode(INodeNo(node.0), -1, 0)),

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::StatOverride;
-use crate::marker::MarkersRead;
+use crate::marker::{Marker, MarkersRead};
+use crate::sys::xattr;
 
 struct Place {
     dir: TempDir,

@@ -219,7 +219,8 @@ fn cannot(errno: Errno) -> bool {
     )
 }
 
-fn lost(changed: SysResult<()>, at: At<'_>, kept: impl Fn(&fs::Stat) -> bool) -> Result<bool> {
+/// Was nothing changed, though it was asked for?
+pub(super) fn lost(changed: SysResult<()>, at: At<'_>, kept: impl Fn(&fs::Stat) -> bool) -> Result<bool> {
     match changed {
         Ok(()) => Ok(!kept(&fs::stat(at).op("stat")?)),
         Err(errno) if cannot(errno) => Ok(true),

@@ -132,7 +132,7 @@ fn exfat_is_a_layer_and_no_upper_because_it_takes_names_that_differ_in_case_for_
     let layers = Setup::text(LOWER).build();
     let image = image(layers.dir(), "truncate -s 16M \"$1\"; mkfs.exfat \"$1\"", &layers.lower(1, ""));
     // The loop device goes with the mount.
-    let script = "dev=$(losetup -f --show \"$0\") && mount.exfat-fuse \"$dev\" \"$1\"; r=$?; losetup -d \"$dev\"; exit $r";
+    let script = "PATH=$PATH:/usr/sbin:/sbin; dev=$(losetup -f --show \"$0\") && mount.exfat-fuse \"$dev\" \"$1\"; r=$?; losetup -d \"$dev\"; exit $r";
     let fs = FileSystem::by("sh", &["-c", script, &image]);
     let layer = fs.path().join("layer");
     fs::create_dir(&layer).unwrap();

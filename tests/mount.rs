@@ -39,6 +39,7 @@ mod mount {
     mod refresh;
     mod remove;
     mod rename;
+    mod requests;
     mod special;
     mod statfs;
     mod unionfs_fuse;

@@ -11,6 +11,9 @@ use super::Failure;
 use super::options::Switch;
 use crate::error::describe;
 
+/// What is logged under this name was asked for (SIGUSR1), so it is shown at every level but `off`.
+pub const STATISTICS: &str = "statistics";
+
 /// Options about the log, of every command.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LogArgs {
@@ -57,6 +60,9 @@ impl LogArgs {
     pub fn init(&self) -> Result<(), Failure> {
         let mut builder = Builder::new();
         builder.parse_filters(&filter_of_the_environment());
+        if self.log_level != Some(LevelFilter::Off) {
+            builder.filter_module(STATISTICS, LevelFilter::Info);
+        }
         if let Some(level) = self.log_level {
             builder.filter_level(level);
             // It tells one by one what the kernel offers and nobody asked for: dozens of lines about nothing.

@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
     Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, doctor, explain, extract,
-    inspect, layers, list, ls, mount, refresh, store, terminal, umount, unpack, waste,
+    inspect, layers, list, ls, mount, refresh, stats, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -40,6 +40,7 @@ pub enum Page {
     Mount,
     Umount,
     Refresh,
+    Stats,
     List,
     Inspect,
     Explain,
@@ -67,6 +68,7 @@ impl Page {
             Page::Mount => "mount",
             Page::Umount => "umount",
             Page::Refresh => "refresh",
+            Page::Stats => "stats",
             Page::List => "list",
             Page::Inspect => "inspect",
             Page::Explain => "explain",
@@ -94,6 +96,7 @@ impl Page {
             Page::Mount => mount::EPILOGUE,
             Page::Umount => umount::EPILOGUE,
             Page::Refresh => refresh::EPILOGUE,
+            Page::Stats => stats::EPILOGUE,
             Page::List => list::EPILOGUE,
             Page::Inspect => inspect::EPILOGUE,
             Page::Explain => explain::EPILOGUE,

@@ -32,6 +32,7 @@ mod remount;
 mod run;
 mod shell;
 mod start;
+mod stats;
 mod store;
 mod terminal;
 mod umount;
@@ -93,6 +94,7 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Mount(mount) => mount::run(mount, &cli.log),
         Command::Umount(umount) => cli.log.init().and_then(|()| umount::run(umount)),
         Command::Refresh(refresh) => cli.log.init().and_then(|()| refresh::run(refresh)),
+        Command::Stats(stats) => cli.log.init().and_then(|()| stats::run(stats)),
         Command::List(list) => cli.log.init().and_then(|()| list::run(list)),
         Command::Inspect(inspect) => cli.log.init().and_then(|()| inspect::run(inspect)),
         Command::Explain(explain) => cli.log.init().and_then(|()| explain::run(explain)),

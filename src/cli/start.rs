@@ -13,13 +13,14 @@ use nix::sys::stat::{Mode, umask};
 
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
-use super::log_setup::LogArgs;
+use super::log_setup::{LogArgs, STATISTICS};
 use super::options::{self, Access, Enforce, Form, MountFlags, Options, Switch};
+use super::stats;
 use super::workdir::{self, MadeDir};
 use crate::config::{Acl, Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::{MountInfo, kernel_overlay, table};
 use crate::error::{describe, errno_of};
-use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
+use crate::fuse::{AccessPolicy, MountSpec, Mounted, Observer, PermissionChecks, Unmounter, VfsFlags};
 use crate::image::ImageError;
 use crate::image::store::Lease;
 use crate::overlay::Overlay;
@@ -369,9 +370,10 @@ fn open_null() -> Result<File, Failure> {
     null.map_err(|error| Failure::trouble(format!("/dev/null cannot be opened: {}", describe(&error))))
 }
 
-/// Blocks the signals that end a mount, in this thread and in all that it will start.
+/// Blocks the signals that end a mount, or ask it something, in this thread and in all that it will start.
 fn block_signals() -> Result<SigSet, Failure> {
-    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    let signals: SigSet =
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1].into_iter().collect();
     signals
         .thread_block()
         .map_err(|errno| Failure::trouble(format!("signals cannot be blocked: {}", errno.desc())))?;
@@ -380,9 +382,10 @@ fn block_signals() -> Result<SigSet, Failure> {
 
 fn serve(mut mounted: Mounted, signals: SigSet, process: Process, mountpoint: &Path) -> Result<(), Failure> {
     let unmounter = mounted.unmounter();
+    let observer = mounted.observer();
     thread::Builder::new()
         .name("lamina-signals".to_owned())
-        .spawn(move || unmount_on_signals(signals, process, unmounter))
+        .spawn(move || obey_signals(signals, process, unmounter, &observer))
         .map_err(|error| Failure::trouble(format!("a thread cannot be started: {}", describe(&error))))?;
     log::info!("serving '{}'", mountpoint.display());
     mounted.serve().map_err(|error| {
@@ -394,11 +397,15 @@ fn serve(mut mounted: Mounted, signals: SigSet, process: Process, mountpoint: &P
     Ok(())
 }
 
-/// The first signal unmounts; users of the mount that are left are served until a second one.
-fn unmount_on_signals(signals: SigSet, process: Process, mut unmounter: Unmounter) {
+/// SIGUSR1 asks how the mount does. The first other signal unmounts; users of the mount that are left are served until a second
+/// one.
+fn obey_signals(signals: SigSet, process: Process, mut unmounter: Unmounter, observer: &Observer) {
     let mut unmounted = false;
     loop {
         match signals.wait() {
+            Ok(Signal::SIGUSR1) => {
+                log::info!(target: STATISTICS, "since it was mounted:\n{}", stats::report(&observer.snapshot(), None));
+            }
             // A daemon has no terminal that could hang up.
             Ok(Signal::SIGHUP) if process == Process::Daemon => {}
             Ok(signal) if unmounted => {

@@ -12,8 +12,8 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::mounts::{self, State};
-use super::table;
+use super::mounts::{Listed, State};
+use super::reach::{self, ReachError};
 use crate::error::describe;
 use crate::sys::live;
 
@@ -45,14 +45,8 @@ pub enum Unmounted {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say it
 pub enum UnmountError {
-    #[error("'{}' cannot be used: {}", .path.display(), describe(source))]
-    Unreachable { path: PathBuf, source: io::Error },
-    #[error("'{}' is not a mount point", .path.display())]
-    NotMounted { path: PathBuf },
-    #[error("'{}' is a mount of type {fs_type}, not one of lamina's", .path.display())]
-    Foreign { path: PathBuf, fs_type: String },
-    #[error("'{}' is not yours, but mounted by user {owner}", .path.display())]
-    NotYours { path: PathBuf, owner: u32 },
+    #[error(transparent)]
+    Unreached(#[from] ReachError),
     #[error("'{}' is in use", .path.display())]
     Busy { path: PathBuf },
     #[error("unmounting '{}': {message}", .path.display())]
@@ -65,16 +59,15 @@ impl UnmountError {
     /// What a person can do.
     pub fn hint(&self) -> String {
         match self {
-            UnmountError::Unreachable { .. } => "check the path".to_owned(),
-            UnmountError::NotMounted { .. } => "see what is mounted with: lamina list".to_owned(),
-            UnmountError::Foreign { .. } => "unmount it with umount".to_owned(),
+            UnmountError::Unreached(ReachError::Foreign { .. }) => "unmount it with umount".to_owned(),
             UnmountError::Busy { path } => format!(
                 "see who uses it with: fuser -vm '{0}'; to take it away from new users at once: lamina umount --lazy '{0}'",
                 path.display()
             ),
-            UnmountError::NotYours { .. } | UnmountError::Refused { .. } => {
+            UnmountError::Unreached(ReachError::NotYours { .. }) | UnmountError::Refused { .. } => {
                 "unmount it as the user who mounted it, or as root".to_owned()
             }
+            UnmountError::Unreached(error) => error.hint(),
             UnmountError::NoHelper { .. } => "install the package fuse3, or unmount as root".to_owned(),
         }
     }
@@ -82,19 +75,10 @@ impl UnmountError {
 
 /// Unmounts what lamina mounted at `path`, living or dead, and waits until its daemon has ended.
 pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
-    let unreachable = |source| UnmountError::Unreachable { path: path.to_owned(), source };
-    let real = resolve_mountpoint(path).map_err(unreachable)?;
-    let mounts = table::read().map_err(unreachable)?;
-    let mount =
-        table::at(&mounts, &real).ok_or_else(|| UnmountError::NotMounted { path: path.to_owned() })?;
-    let foreign = || UnmountError::Foreign { path: path.to_owned(), fs_type: mount.fs_type.clone() };
-    if !mounts::is_fuse(&mount.fs_type) {
-        return Err(foreign());
-    }
-    let daemon = match mounts::ask(mount) {
-        State::Foreign => return Err(foreign()),
+    let (real, Listed { mount, state }) = reach::find(path)?;
+    let daemon = match state {
         State::Live(info) => Daemon::find(info.pid),
-        State::Dead | State::Closed | State::Silent(_) => None,
+        State::Foreign | State::Dead | State::Closed | State::Silent(_) => None,
     };
     take_away_patiently(path, &real, busy).map_err(|error| whose(error, mount.owner))?;
     let patience = match busy {
@@ -125,7 +109,7 @@ pub(super) fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
 fn whose(error: UnmountError, owner: Option<u32>) -> UnmountError {
     match (error, owner) {
         (UnmountError::Refused { path, .. }, Some(owner)) if owner != nix::unistd::getuid().as_raw() => {
-            UnmountError::NotYours { path, owner }
+            ReachError::NotYours { path, owner: reach::owner_text(Some(owner)) }.into()
         }
         (error, _) => error,
     }

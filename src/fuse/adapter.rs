@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::stats::Observer;
 use super::wire::{
     Body, CopyAnswer, DecodeError, DirBuffer, Header, KernelCache, MAX_IO, Reply, Request, Room, Unique,
     decode,
 };
-use crate::control::REFRESHED;
+use crate::control::{OWN_XATTRS, REFRESHED};
 use crate::error::{Error, Kind, Result};
 use crate::overlay::{HandleId, Invalidation, NodeId, Overlay, Place, Supplied, Validity};
+use crate::sys::live::XATTR_SIZE_MAX;
 
 /// The extended attribute of the root that describes the mount. Never listed, never set.
 const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
@@ -21,8 +23,8 @@ const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
 /// The extended attribute of the root that is asked for by who has changed a lower.
 const REFRESH: &[u8] = crate::control::REFRESH_XATTR.to_bytes();
 
-/// Names that nobody sets or removes through a mount.
-const RESERVED: &[u8] = b"user.lamina.";
+/// The extended attribute of the root that tells what the mount has done.
+const STATS: &[u8] = crate::control::STATS_XATTR.to_bytes();
 
 /// Who may ask, where the kernel does not check it (`allow_root`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,7 @@ pub struct Adapter {
     validity: Validity,
     info: Vec<u8>,
     gate: Gate,
+    observer: Observer,
     /// Who serves the mount.
     owner: u32,
 }
@@ -78,12 +81,18 @@ impl Adapter {
     pub fn new(overlay: Arc<Overlay>, info: Vec<u8>) -> Self {
         let validity = overlay.validity();
         let owner = nix::unistd::getuid().as_raw();
-        Adapter { overlay, validity, info, gate: Gate::Open, owner }
+        let observer = Observer::new(Arc::clone(&overlay));
+        Adapter { overlay, validity, info, gate: Gate::Open, observer, owner }
     }
 
     /// Replaces what `user.lamina.mount` of the root answers.
     pub(super) fn describe(&mut self, info: Vec<u8>) {
         self.info = info;
+    }
+
+    /// What counts, and whom to ask for it.
+    pub(super) fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     pub(super) fn behind(self, gate: Gate) -> Self {
@@ -214,6 +223,9 @@ impl Adapter {
                 if node == NodeId::ROOT && name.0 == REFRESH {
                     return self.may_refresh(header, room);
                 }
+                if node == NodeId::ROOT && name.0 == STATS {
+                    return self.stats(header, room);
+                }
                 let value = match Supplied::asked_by(name.0) {
                     Some(what) => overlay.supplied(node, what)?,
                     None => overlay.getxattr(node, name.0)?,
@@ -263,13 +275,32 @@ impl Adapter {
 
     /// Not for everybody: it costs a look at every name that is known.
     fn may_refresh<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
-        if header.uid != 0 && header.uid != self.owner {
-            return Err(Error::new(
-                "refresh",
-                Kind::NotPermitted("only root and who mounted it may refresh it"),
-            ));
-        }
+        self.only_for_root_and_owner(header, "refresh", "only root and who mounted it may refresh it")?;
         fitting("refresh", REFRESHED.to_vec(), room)
+    }
+
+    /// What the mount has done, for those who may know what others do with it. The answer may grow before it is asked for again:
+    /// who asks for its size is told the most that it can be.
+    fn stats<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
+        self.only_for_root_and_owner(
+            header,
+            "tell statistics",
+            "only root and who mounted it may ask how it does",
+        )?;
+        if room == Room::Probe {
+            return Ok(Reply::XattrSize(count("tell statistics", XATTR_SIZE_MAX)?));
+        }
+        let value = self.observer.snapshot().encode(XATTR_SIZE_MAX);
+        let value = value
+            .map_err(|_| Error::new("tell statistics", Kind::Invalid("they cannot be written as JSON")))?;
+        fitting("tell statistics", value, room)
+    }
+
+    fn only_for_root_and_owner(&self, header: &Header, op: &'static str, why: &'static str) -> Result<()> {
+        match header.uid == 0 || header.uid == self.owner {
+            true => Ok(()),
+            false => Err(Error::new(op, Kind::NotPermitted(why))),
+        }
     }
 
     /// Whether what the kernel has read stays true when a file is opened again: not where others change the layers.
@@ -358,7 +389,7 @@ fn fitting<'b>(op: &'static str, value: Vec<u8>, room: Room) -> Result<Reply<'b>
 }
 
 fn not_reserved(op: &'static str, name: &[u8]) -> Result<()> {
-    if name.starts_with(RESERVED) {
+    if name.starts_with(OWN_XATTRS) {
         return Err(Error::new(op, Kind::NotPermitted("names in user.lamina. are the mount's own")).at(name));
     }
     Ok(())

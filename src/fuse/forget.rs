@@ -71,6 +71,7 @@ fn all_that_wait<T>(queue: &Receiver<T>) -> Option<Vec<T>> {
 pub(super) fn forget_attributes(adapter: &Adapter, notifier: &Notifier) -> Vec<Forgotten> {
     let mut later = Vec::new();
     for invalidation in adapter.take_invalidations() {
+        adapter.observer().tells(&invalidation);
         match invalidation {
             // A negative offset leaves the data alone.
             Invalidation::Attr(node) => note(notifier.inval_inode(INodeNo(node.0), -1, 0)),

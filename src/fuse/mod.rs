@@ -9,8 +9,10 @@ mod forget;
 mod mount;
 mod negotiate;
 mod session;
+mod stats;
 pub mod wire;
 
 pub use adapter::{Adapter, Scratch};
 pub use mount::{AccessPolicy, MountError, MountSpec, PermissionChecks, Unmounter, VfsFlags};
 pub use session::{Mounted, mount};
+pub use stats::Observer;

@@ -13,6 +13,7 @@ use super::adapter::{Adapter, Gate, Scratch, Served};
 use super::forget::{Asked, Forgotten, Refresher, answer, forget_attributes, forget_in_order};
 use super::mount::{AccessPolicy, Attachment, MountError, MountSpec, Unmounter, attach};
 use super::negotiate::{DataCache, Negotiator};
+use super::stats::Observer;
 use super::wire::{REQUEST_BUFFER, Reply, Unique};
 use crate::error::{Error, OpContext, Result, errno_of};
 use crate::overlay::Overlay;
@@ -72,6 +73,11 @@ impl Mounted {
     /// Replaces [`MountSpec::info`]: a daemon knows its process id only once it has forked.
     pub fn describe(&mut self, info: Vec<u8>) {
         self.adapter.describe(info);
+    }
+
+    /// Whom to ask how the mount does.
+    pub fn observer(&self) -> Observer {
+        self.adapter.observer().clone()
     }
 
     /// Answers requests until the mount is gone, whoever takes it away.
@@ -192,6 +198,7 @@ impl Worker<'_> {
     fn answer_all(&self) -> Result<()> {
         let mut buffer = vec![0; REQUEST_BUFFER];
         let mut scratch = Scratch::default();
+        let mut recorder = self.adapter.observer().recorder();
         loop {
             let len = match nix::unistd::read(&self.connection, &mut buffer) {
                 Ok(len) => len,
@@ -201,13 +208,19 @@ impl Worker<'_> {
                 Err(Errno::ENODEV | Errno::ECONNABORTED) => return Ok(()),
                 Err(errno) => return Err(errno).op("read a request"),
             };
-            let served = self.adapter.serve(buffer.get(..len).unwrap_or_default(), &mut scratch);
+            let request = buffer.get(..len).unwrap_or_default();
+            let asked = recorder.asked(request);
+            let served = self.adapter.serve(request, &mut scratch);
+            if let Served::Answered(_, reply) = &served {
+                recorder.answers(asked, reply);
+            }
             let later = forget_attributes(self.adapter, &self.notifier);
             match served {
                 Served::Answered(unique, reply) => answer(&self.connection, unique, &reply),
                 Served::Refresh(unique) => self.refresh_later(unique),
                 Served::Nobody => {}
             }
+            recorder.done(asked);
             for forgotten in later {
                 // The receiver lives as long as any worker; were it gone, nobody could be told anyway.
                 self.forget.send(forgotten).ok();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Behaviour, StackSpec};
+use crate::control::snapshot::Snapshot;
 use crate::fuse::wire::{Bytes, Header};
 use crate::overlay::{Access, AclSgid, Entry, HandleId, Listing, OpenMode, Truncate, XattrMode};
 use crate::path::Name;
@@ -158,6 +159,33 @@ fn a_refresh_is_for_root_and_the_owner() {
     assert_eq!(mount.adapter.take_invalidations(), []);
     assert_eq!(bytes(&mount.adapter.refresh()), REFRESHED);
     assert!(mount.adapter.take_invalidations().contains(&Invalidation::Content(NodeId::ROOT)));
+}
+
+#[test]
+fn statistics_are_for_root_and_the_owner() {
+    let mut mount = Fixture::new();
+    mount.open(b"file");
+    let owner = nix::unistd::getuid().as_raw();
+    let mut scratch = Scratch::default();
+    let mut ask = |uid, room| {
+        let body = Body::Getxattr { name: Bytes(STATS), room };
+        match mount.adapter.dispatch(&request(uid, NodeId::ROOT, body), &mut scratch) {
+            Reply::Bytes(bytes) => Ok(Snapshot::decode(&bytes).unwrap()),
+            Reply::Failed(errno) => Err(errno),
+            other => panic!("{other:?}"),
+        }
+    };
+    let longest = u32::try_from(XATTR_SIZE_MAX).unwrap();
+    for uid in [0, owner] {
+        let snapshot = ask(uid, Room::Bytes(longest)).unwrap();
+        assert_eq!((snapshot.nodes, snapshot.open_files), (2, 1));
+    }
+    assert_eq!(ask(owner + 1, Room::Bytes(longest)), Err(Errno::EPERM));
+    assert_eq!(ask(owner + 1, Room::Probe), Err(Errno::EPERM));
+    assert_eq!(ask(0, Room::Bytes(8)), Err(Errno::ERANGE));
+    // The answer may grow between the two questions of who asks for its size first.
+    let probe = request(0, NodeId::ROOT, Body::Getxattr { name: Bytes(STATS), room: Room::Probe });
+    assert_eq!(mount.adapter.dispatch(&probe, &mut scratch), Reply::XattrSize(longest));
 }
 
 #[test]

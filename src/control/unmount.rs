@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::mounts::{Listed, State};
 use super::reach::{self, ReachError};
+use super::table::{self, Mount};
 use crate::error::describe;
 use crate::sys::live;
 
@@ -33,12 +34,18 @@ pub enum Busy {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmounted {
     /// The mount is gone; its daemon has ended, or was dead already, or could not be asked for.
     Ended,
-    /// The mount is gone; the daemon still runs: something has files of it open.
-    DaemonRuns(u32),
+    /// The mount is gone; the daemon still runs: something has files of it open, or a copy of it lives in another mount
+    /// namespace.
+    DaemonRuns {
+        /// The daemon.
+        pid: u32,
+        /// A process that lives in such a namespace, where there is one that we may look at.
+        kept_by: Option<u32>,
+    },
 }
 
 /// Why a mount was not taken away.
@@ -87,9 +94,24 @@ pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
         Busy::Detach => MOMENT,
     };
     match daemon {
-        Some(daemon) if !daemon.has_ended_within(patience) => Ok(Unmounted::DaemonRuns(daemon.pid)),
+        Some(daemon) if !daemon.has_ended_within(patience) => {
+            Ok(Unmounted::DaemonRuns { pid: daemon.pid, kept_by: who_has_a_copy(&mount) })
+        }
         _ => Ok(Unmounted::Ended),
     }
+}
+
+/// A mount namespace that was made while a mount stood has a copy of it, which keeps the file system for as long as the
+/// namespace lives.
+fn who_has_a_copy(mount: &Mount) -> Option<u32> {
+    let is_copy = |other: &Mount| {
+        (&other.mountpoint, &other.fs_type, &other.source)
+            == (&mount.mountpoint, &mount.fs_type, &mount.source)
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // What has ended meanwhile, or may not be looked at, tells nothing.
+    pids.find(|pid: &u32| table::of(*pid).is_ok_and(|mounts| mounts.iter().any(is_copy)))
 }
 
 /// Where a mount point really is, though the mount on it may be dead (then only its parent can be resolved).

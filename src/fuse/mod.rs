@@ -5,6 +5,7 @@
 //! value, a [`Mounted`] session carries both over /dev/fuse. `docs/protocol.md` says which requests come and why.
 
 mod adapter;
+mod forget;
 mod label;
 mod mount;
 mod negotiate;

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::StatOverride;
-use crate::marker::MarkersRead;
+use crate::marker::{Marker, MarkersRead};
+use crate::sys::xattr;
 
 struct Place {
     dir: TempDir,
@@ -209,4 +211,25 @@ fn without_flags_renames_come_to_the_same() {
         assert_eq!(place.names("upper"), [""; 0]);
         assert_eq!(place.names("work/work"), [""; 0], "nothing is left aside");
     }
+}
+
+#[test]
+fn what_is_not_kept_is_said_and_a_usual_file_system_keeps_all() {
+    let place = Place::new();
+    let upper = place.upper();
+    assert_eq!(upper.losses().unwrap(), []);
+    let (changed, failed) = (|| Ok(()), |errno| Err(errno));
+    let file = upper.stage_file().unwrap();
+    let lost = |result, kept: bool| probe::lost(result, file.at(), |_| kept);
+    assert!(!lost(changed(), true).unwrap());
+    assert!(lost(changed(), false).unwrap(), "it says yes and does nothing");
+    for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::EIO] {
+        assert!(lost(failed(errno), true).unwrap(), "{errno}");
+    }
+    assert_eq!(
+        lost(failed(Errno::ENOSPC), true).unwrap_err().errno(),
+        Errno::ENOSPC,
+        "that is of the moment"
+    );
+    assert_eq!(place.names("work/work"), [file.name().to_string()], "probes leave nothing");
 }

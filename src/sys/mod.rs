@@ -20,6 +20,8 @@ pub mod map;
 #[cfg(feature = "cli")]
 pub mod sandbox;
 pub mod times;
+#[cfg(feature = "cli")]
+pub mod uring;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -21,6 +21,8 @@ pub mod map;
 pub mod sandbox;
 pub mod selinux;
 pub mod times;
+#[cfg(feature = "cli")]
+pub mod uring;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -13,6 +13,7 @@ use crate::cli::start::{self, ImageOptions, Process, Ready, Request};
 use crate::cli::workdir::MadeDir;
 use crate::config::{Durability, IdRange, LowerSpec, StackSpec, StatOverride};
 use crate::fuse::Mounted;
+use crate::layer::Layer;
 use crate::sandbox::ids;
 use crate::sandbox::scratch::Scratch;
 use crate::source::facts::Privilege;
@@ -35,6 +36,16 @@ impl Tree {
         let map = |name: &str| {
             ids::parse_map(&fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default())
         };
+        // Over an image they are recorded, too, where there are few ids to be given.
+        let recorded =
+            owners == Some(StatOverride::Containers) || (stack.has_tar() && !ids::several(&map("uid_map")));
+        if let Some(upper) = &upper
+            && recorded
+            && fs::metadata(upper).is_ok_and(|found| found.is_dir())
+        {
+            // Outside, what root has made belongs to the caller.
+            Layer::note_symlink_owner(upper, 0, 0)?;
+        }
         let request = Request {
             sources: Vec::new(),
             work: upper.is_none().then(|| scratch.work()),

@@ -26,7 +26,10 @@ pub use origin::{Origin, OriginFlags, OriginMark};
 pub use own::{InodeMark, literal_xattr};
 pub use redirect::{REDIRECT_MAX, Redirect};
 pub use spelled::Spelled;
-pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read, switches_on_a_root};
+pub use stat_override::{
+    RecordedType, SYMLINK_OWNER, StatRecord, decode_symlink_owner, encode_symlink_owner, override_xattr,
+    override_xattrs_read, switches_on_a_root,
+};
 pub use unionfs::{UnionfsName, is_unionfs_meta, unionfs_meta};
 pub use visibility::XattrRules;
 

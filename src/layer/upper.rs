@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use super::directory::{Layer, LayerRules};
 use super::staged::Staged;
-use super::work;
+use super::{unionfs, work};
 use crate::config::{Durability, Index, Namespace, UpperSpec, Whiteouts};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{Marker, OCI_OPAQUE, OciName, OpaqueMark, YES, literal_xattr, oci_whiteout};
@@ -117,6 +117,9 @@ impl Upper {
         };
         tells_case(layer.root_io(), "use upper").map_err(in_upper)?;
         tells_case(work_root.as_fd(), "use work directory").map_err(in_work)?;
+        if options.whiteouts == Whiteouts::UnionfsFuse {
+            unionfs::not_in_upper(&layer).map_err(in_upper)?;
+        }
         work::lock(layer.root_io(), "use upper").map_err(in_upper)?;
         work::lock(work_root.as_fd(), "use work directory").map_err(in_work)?;
         let work =

@@ -19,7 +19,7 @@ impl Compatible {
     #[track_caller]
     fn mount(text: &str, options: &str) -> Self {
         let layers = Setup::text(text).build();
-        let (upper, work) = (layers.upper(""), layers.work());
+        let (upper, work) = (layers.upper(""), layers.work().to_owned());
         Self::over(layers, &upper, &work, options)
     }
 

@@ -41,6 +41,7 @@ mod mount {
     mod rename;
     mod special;
     mod statfs;
+    mod systemd;
     mod unionfs_fuse;
     mod upkeep;
     mod xattrs;

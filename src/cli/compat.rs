@@ -3,6 +3,7 @@
 //!
 //! Sources: mount(8) "External helpers", fuse-overlayfs(1), mount.fuse3(8).
 
+pub mod page;
 #[cfg(test)]
 mod tests;
 

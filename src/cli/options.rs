@@ -14,13 +14,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use resolve::{
-    Access, Enforce, Form, MountFlags, behaviour, mount_flags, permission_checks, readable_by_the_next,
-    record_owners, summary, summary_of_flags,
+    Access, Enforce, Form, MountFlags, behaviour, labels, mount_flags, permission_checks,
+    readable_by_the_next, record_owners, summary, summary_of_flags,
 };
 
 use crate::config::{
     Acl, Durability, IdRange, Index, Namespace, RedirectDir, StatOverride, Whiteouts, Xattrs, Xino,
 };
+use crate::fuse::{Label, LabelOption};
 use crate::source::{LayerList, unescape};
 
 /// An option that is either asked for or refused (`suid`, `nosuid`).
@@ -73,6 +74,8 @@ pub struct Options {
     /// The flags of a mount that stands are changed, and nothing is mounted.
     pub remount: Option<Switch>,
     pub debug: Option<Switch>,
+    /// `context=` and the like, each at most once.
+    pub labels: Vec<Label>,
     /// `fsname=`: the first field of /proc/mounts.
     pub source_name: Option<String>,
     /// `max_threads=`.
@@ -185,7 +188,7 @@ const TAKEN: [&str; 31] = [
 const TAKEN_WITH_VALUE: [&str; 4] = ["subtype", "comment", "uhelper", "helper"];
 
 /// Known options without effect, and why.
-const UNSUPPORTED: [(&str, &str); 43] = [
+const UNSUPPORTED: [(&str, &str); 39] = [
     ("nfs_export", "the mount cannot be exported by file handle"),
     ("uuid", "the file system id is always that of the upper"),
     ("verity", "fs-verity digests of metacopy files are not checked"),
@@ -196,10 +199,6 @@ const UNSUPPORTED: [(&str, &str); 43] = [
     ("auto_unmount", "the daemon unmounts when it is told to end; clear a dead mount with lamina umount"),
     ("max_idle_threads", "the number of threads is fixed"),
     ("plugins", "layers are directories"),
-    ("context", "SELinux contexts of a mount are not passed on"),
-    ("fscontext", "SELinux contexts of a mount are not passed on"),
-    ("defcontext", "SELinux contexts of a mount are not passed on"),
-    ("rootcontext", "SELinux contexts of a mount are not passed on"),
     ("seclabel", "security labels are those of the layers"),
     ("nosymfollow", "symbolic links are always followed"),
     ("bind", "this is not a bind mount"),
@@ -298,6 +297,11 @@ impl Options {
 
     fn ignore(&mut self, word: &split::Word, why: Why) {
         self.unhonoured.push(Unhonoured { option: word.to_string(), why });
+    }
+
+    fn label(&mut self, label: Label) {
+        self.labels.retain(|former| former.option() != label.option());
+        self.labels.push(label);
     }
 
     /// The two exclude each other: of both, the later one counts.
@@ -436,7 +440,10 @@ impl Options {
                     self.threads = Some(1);
                 }
             }
-            _ => return Ok(Taken::No),
+            _ => match LabelOption::named(name.as_bytes()) {
+                Some(option) => self.label(value.label(option)?),
+                None => return Ok(Taken::No),
+            },
         }
         Ok(Taken::Yes)
     }
@@ -477,6 +484,10 @@ impl Value<'_> {
             let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
             self.wrong(format!("give one of {}", names.join(", ")))
         })
+    }
+
+    fn label(&self, option: LabelOption) -> Result<Label, OptionError> {
+        Label::new(option, &self.unescaped()?).map_err(|expected| self.wrong(expected))
     }
 
     fn number(&self, what: &str) -> Result<u32, OptionError> {

@@ -158,6 +158,7 @@ fn mounted(ground: &Ground) -> Tried {
         flags: VfsFlags::READ_ONLY | VfsFlags::NO_SUID | VfsFlags::NO_DEVICES,
         permissions: PermissionChecks::Kernel,
         acl: Acl::Off,
+        labels: Vec::new(),
         threads: 1,
         info: Vec::new(),
     };

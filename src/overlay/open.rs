@@ -20,7 +20,7 @@ use crate::marker::switches_on_a_root;
 use crate::path::RelPath;
 use crate::resolve::{Depth, Redirects};
 use crate::sys::fs::At;
-use crate::sys::{handle, identity};
+use crate::sys::{handle, identity, selinux};
 
 /// Descriptors that may stay open for directories, if the process may have more than twice as many.
 const DIRECTORY_DESCRIPTORS: usize = 16 * 1024;
@@ -159,7 +159,7 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
         validity: Validity { entry: timeout, negative: timeout, attr: timeout },
         trusts_listings: !timeout.is_zero(),
         opens_handles: opens_handles(stack),
-        labels: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+        labels: selinux::is_enabled(),
         privileged: identity::effective().0 == 0 && identity::in_first_user_namespace(),
     }
 }

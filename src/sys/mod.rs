@@ -19,6 +19,7 @@ pub mod live;
 pub mod map;
 #[cfg(feature = "cli")]
 pub mod sandbox;
+pub mod selinux;
 pub mod times;
 pub mod xattr;
 

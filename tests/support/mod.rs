@@ -50,6 +50,8 @@ pub enum Need {
     FuseOverlayfs,
     /// bindfs, as a program: a file system in user space that hands everything on to a directory.
     Bindfs,
+    /// systemd, which need not be this machine's first process.
+    Systemd,
     /// mksquashfs, and a kernel that mounts what it makes.
     Squashfs,
     /// mkfs.erofs, and a kernel that mounts what it makes.
@@ -90,6 +92,9 @@ impl Need {
             }
             Need::Bindfs if !answers("bindfs", "--version") => {
                 Some(Missing::Precondition("needs bindfs (package bindfs)"))
+            }
+            Need::Systemd if !std::path::Path::new("/lib/systemd/systemd").exists() => {
+                Some(Missing::Precondition("needs systemd (package systemd)"))
             }
             Need::Squashfs if !is_there("mksquashfs") => {
                 Some(Missing::Precondition("needs mksquashfs (package squashfs-tools)"))

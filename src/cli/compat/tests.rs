@@ -50,8 +50,9 @@ fn podmans_command_line() {
     assert_eq!(request.options.redirect_dir, Some(RedirectDir::Follow));
     assert_eq!((request.process, request.form), (Process::Daemon, Form::Compatible));
     assert_eq!(request.covering, Covering::Allowed);
-    let named: Vec<String> = request.options.unhonoured.iter().map(|one| one.option.clone()).collect();
-    assert_eq!(named, ["context=system_u:object_r:container_file_t:s0:c1,c2"]);
+    assert_eq!(request.options.unhonoured, []);
+    let labels: Vec<String> = request.options.labels.iter().map(ToString::to_string).collect();
+    assert_eq!(labels, ["context=\"system_u:object_r:container_file_t:s0:c1,c2\""]);
 }
 
 mod source {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::fuse::LabelOption;
+
 /// One option as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
@@ -52,9 +54,24 @@ fn first(text: &[u8]) -> Result<(Word, &[u8]), &'static str> {
                 _ => return Err("something follows a quoted value without a comma"),
             }
         }
+        None if LabelOption::named(&name).is_some() => context(rest),
         None => unquoted(rest),
     };
     Ok((Word { name, value: Some(value.to_vec()) }, after))
+}
+
+/// A security context without its quotes, which a shell may have taken: a comma before a category (`c1,c2`) is its own. What
+/// follows it would be a label with fewer categories, which more may read. No option has such a name.
+fn context(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut from = 0;
+    loop {
+        let (value, after) = unquoted(text.get(from..).unwrap_or_default());
+        let end = from + value.len();
+        match after {
+            [b'c', digit, ..] if digit.is_ascii_digit() => from = end + 1,
+            _ => return (&text[..end], after),
+        }
+    }
 }
 
 fn unquoted(text: &[u8]) -> (&[u8], &[u8]) {
@@ -91,6 +108,13 @@ mod tests {
             ("c=\"\"", Ok(&["c="])),
             ("l=/a\"b,c", Ok(&["l=/a\"b", "c"])),
             ("a=b=c", Ok(&["a=b=c"])),
+            // A security context ends behind its last category.
+            ("context=u:r:t:s0:c1,c2,ro", Ok(&["context=u:r:t:s0:c1,c2", "ro"])),
+            ("fscontext=u:r:t:s0:c1,c2.c5-s1:c1,c9", Ok(&["fscontext=u:r:t:s0:c1,c2.c5-s1:c1,c9"])),
+            ("context=u:r:t:s0,comment=x", Ok(&["context=u:r:t:s0", "comment=x"])),
+            (r"context=u:r:t:s0:c1\,c2,,c3", Ok(&[r"context=u:r:t:s0:c1\,c2", "c3"])),
+            ("context=,c3", Ok(&["context=,c3"])),
+            ("comment=c1,c2", Ok(&["comment=c1", "c2"])),
             ("c=\"u", Err("a quoted value does not end")),
             ("c=\"u\"x", Err("something follows a quoted value without a comma")),
         ];

@@ -3,7 +3,7 @@ use crate::config::{Behaviour, LowerSpec, Squash, StackSpec, StatOverride, TarSp
 use crate::digest::Digest;
 use crate::fuse::PermissionChecks;
 use crate::source::container_store::NextUser;
-use crate::source::facts::{Owners, Privilege};
+use crate::source::facts::{Owners, Privilege, Selinux};
 use crate::stamp::FileStamp;
 
 fn parse(text: &str) -> Result<Options, OptionError> {
@@ -61,6 +61,7 @@ fn options_that_mean_something() {
         ("noacl", |o| o.acl = Some(Acl::Off)),
         ("noxattrs=1", |o| o.xattrs = Some(Xattrs::Off)),
         ("noxattrs=0", |o| o.xattrs = Some(Xattrs::On)),
+        ("upperdir=/proc/9/fd/3", |o| o.upper = Some("/proc/9/fd/3".into())),
         ("xattr_permissions=0", |o| o.stat_override = Some(StatOverride::Off)),
         ("xattr_permissions=1", |o| o.stat_override = Some(StatOverride::Privileged)),
         ("xattr_permissions=2", |o| o.stat_override = Some(StatOverride::Containers)),
@@ -124,6 +125,7 @@ fn options_that_ask_for_nothing() {
         "uuid=auto",
         "uuid=null",
         "verity=off",
+        "nooverride_creds",
         "writeback=0",
         "fast_ino=0",
         "fast_ino_check=0",
@@ -161,7 +163,6 @@ fn options_without_effect_are_named() {
         ("setuid=joe", "option 'setuid=joe' is not supported: mount as that user"),
         ("allow_other,allow_root", "option 'allow_other' has no effect: allow_root follows it"),
         ("allow_root,allow_other", "option 'allow_root' has no effect: allow_other follows it"),
-        ("context=\"u:r:t:s0:c1,c2\"", "option 'context=u:r:t:s0:c1,c2' is not supported"),
     ] {
         let options = parse(text).unwrap();
         assert_eq!(options.unhonoured.len(), 1, "{text}");
@@ -179,9 +180,12 @@ fn metacopy_has_an_effect_where_nothing_is_copied_up() {
     };
     let upper = Some(UpperSpec { upper: "u".into(), work: "w".into() });
     let asked = parse("metacopy=on").unwrap();
-    assert_eq!(asked.without_effect(&stack(None), Privilege::Full), []);
-    assert_eq!(asked.without_effect(&stack(upper.clone()), Privilege::Full).len(), 1);
-    assert_eq!(parse("metacopy=on,ro").unwrap().without_effect(&stack(upper), Privilege::Full), []);
+    assert_eq!(asked.without_effect(&stack(None), Privilege::Full, Selinux::Off), []);
+    assert_eq!(asked.without_effect(&stack(upper.clone()), Privilege::Full, Selinux::Off).len(), 1);
+    assert_eq!(
+        parse("metacopy=on,ro").unwrap().without_effect(&stack(upper), Privilege::Full, Selinux::Off),
+        []
+    );
 }
 
 #[test]
@@ -194,9 +198,31 @@ fn an_ordinary_user_gets_neither_suid_nor_dev() {
         ("suid,dev", Privilege::Namespace, &[]),
         ("suid,dev", Privilege::Full, &[]),
     ] {
-        let void = parse(text).unwrap().without_effect(&stack, privilege);
+        let void = parse(text).unwrap().without_effect(&stack, privilege, Selinux::Off);
         let named: Vec<&str> = void.iter().map(|one| one.option.as_str()).collect();
         assert_eq!(named, expected, "{text} {privilege:?}");
+    }
+}
+
+#[test]
+fn labels_are_for_selinux_and_root() {
+    let stack = StackSpec { lowers: vec![PathBuf::from("a").into()], data_only: Vec::new(), upper: None };
+    let shown = |labels: &[crate::fuse::Label]| labels.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let text = r#"fscontext=u:r:f:s0,context="u:r:x:s0",context=u:r:t:s0:c1\,c2"#;
+    let given = ["fscontext=\"u:r:f:s0\"", "context=\"u:r:t:s0:c1,c2\""];
+    for (privilege, selinux, handed_on) in [
+        (Privilege::Full, Selinux::On, true),
+        (Privilege::Full, Selinux::Off, false),
+        (Privilege::Namespace, Selinux::On, false),
+        (Privilege::None, Selinux::On, false),
+    ] {
+        let options = parse(text).unwrap();
+        assert_eq!(shown(&options.labels), given);
+        let void = options.without_effect(&stack, privilege, selinux);
+        let named: Vec<&str> = void.iter().map(|one| one.option.as_str()).collect();
+        let (taken, without_effect) = if handed_on { (&given[..], &[][..]) } else { (&[][..], &given[..]) };
+        assert_eq!(shown(labels(&options, privilege, selinux)), taken, "{privilege:?} {selinux:?}");
+        assert_eq!(named, without_effect, "{privilege:?} {selinux:?}");
     }
 }
 
@@ -220,6 +246,9 @@ fn values_that_make_no_sense_are_errors() {
         ("redirect_dir", "option 'redirect_dir' needs a value: redirect_dir=..."),
         ("max_threads=0", "option 'max_threads=0': give at least one thread"),
         ("fsync=yes", "option 'fsync=yes': give one of 1, 0, auto, strict, volatile"),
+        ("context=\"\"", "option 'context=': give a security context, as user:role:type:level"),
+        ("context", "option 'context' needs a value: context=..."),
+        ("rootcontext=a\"b", "option 'rootcontext=a\"b': give a security context, as user:role:type:level"),
         ("context=\"a", "options 'context=\\\"a': a quoted value does not end"),
     ] {
         assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");

@@ -63,8 +63,8 @@ pub enum Page {
     Doctor,
     Completions,
     Man,
-    /// The command line of mount(8), which is no command: in section 8.
-    #[value(name = "mount.fuse.lamina", hide = true)]
+    // The command line of mount(8), which is no command: in section 8.
+    #[value(name = "mount.fuse.lamina")]
     Helper,
 }
 

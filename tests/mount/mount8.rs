@@ -115,7 +115,8 @@ mounted DIR 0
 mount DIR/mnt
 mounted DIR 1
 equal "$(cat mnt/f)" y
-umount -a -t fuse.lamina
+# Other mounts of the machine may be here, too, and in a user namespace they stay.
+umount -a -t fuse.lamina || true
 mounted DIR 0
 mount DIR/other
 equal "$(cat other/f)" x

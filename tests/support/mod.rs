@@ -96,6 +96,9 @@ impl Need {
             Need::Systemd if !std::path::Path::new("/lib/systemd/systemd").exists() => {
                 Some(Missing::Precondition("needs systemd (package systemd)"))
             }
+            Need::Systemd if !std::path::Path::new("/dev/autofs").exists() => Some(Missing::Precondition(
+                "this kernel has no autofs, by which systemd mounts for whoever looks",
+            )),
             Need::Squashfs if !is_there("mksquashfs") => {
                 Some(Missing::Precondition("needs mksquashfs (package squashfs-tools)"))
             }

@@ -55,7 +55,11 @@ const OPTIONS: [(&str, &str); 12] = [
         "What SELinux makes of the files, for root on a machine with SELinux; elsewhere without effect.",
     ),
     ("remount", "Change ro, suid, dev, exec, atime, sync and the like of the mount that stands."),
-    ("x-systemd...., _netdev, nofail, noauto, user", "For mount(8) and systemd; taken."),
+    (
+        "nofail, noauto, user, _netdev, x-systemd.requires-mounts-for=DIR",
+        "For mount(8) and systemd: do not stop the boot, do not mount by itself, let users mount it, wait for the network, and \
+         for the mount of DIR, a layer say.",
+    ),
 ];
 
 const FLAGS: [(&str, &str); 5] = [
@@ -72,16 +76,16 @@ const FLAGS: [(&str, &str); 5] = [
 const EPILOGUE: Epilogue = Epilogue {
     examples: &[
         Example {
-            what: "two directories; what is written goes to /srv/changes",
-            command: "mount -t fuse.lamina lamina /mnt -o lowerdir=/srv/top:/srv/base,upperdir=/srv/changes",
+            what: "two directories, /a on top; what is written goes to /c",
+            command: "mount -t fuse.lamina lamina /mnt -o lowerdir=/a:/b,upperdir=/c",
         },
         Example {
             what: "the same as a line of /etc/fstab; one that is missing does not stop the boot",
-            command: "lamina /mnt fuse.lamina lowerdir=/srv/top:/srv/base,upperdir=/srv/changes,nofail 0 0",
+            command: "lamina /mnt fuse.lamina lowerdir=/a:/b,upperdir=/c,nofail 0 0",
         },
         Example {
-            what: "a layer on a network, which has to be mounted first",
-            command: "lamina /mnt fuse.lamina lowerdir=/net/top:/srv/base,_netdev,x-systemd.requires-mounts-for=/net/top 0 0",
+            what: "a layer on a network; users may mount it",
+            command: "lamina /mnt fuse.lamina lowerdir=/net/a:/b,_netdev,user 0 0",
         },
     ],
     notes: &[

@@ -512,10 +512,11 @@ impl Value<'_> {
     /// `ID:MAPPED:LEN[:...]`: ids from ID in the layers are shown as ids from MAPPED (tried with fuse-overlayfs 1.10:
     /// `uidmapping=0:1000:1` shows a file of user 0 as one of user 1000). podman puts a colon before the first, too.
     fn id_ranges(&self) -> Result<Vec<IdRange>, OptionError> {
-        let expected = "give ID:MAPPED:LEN, or several of them with colons between; each id below 4294967295";
+        let expected =
+            "give ID:MAPPED:LEN, or several of them with colons or commas between; each id below 4294967295";
         let text = std::str::from_utf8(self.bytes).map_err(|_| self.wrong(expected))?;
         let text = text.strip_prefix(':').unwrap_or(text);
-        let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+        let numbers: Result<Vec<u32>, _> = text.split([':', ',']).map(str::parse).collect();
         let numbers = numbers.map_err(|_| self.wrong(expected))?;
         let (ranges, rest) = numbers.as_chunks::<3>();
         if !rest.is_empty() {

@@ -101,6 +101,8 @@ fn options_that_mean_something() {
     }
     assert_eq!(parse("uidmapping=0:1000:1").unwrap().uid_map, [range(1000, 0, 1)]);
     assert_eq!(parse("gidmapping=0:100:1:1:200:9").unwrap().gid_map, [range(100, 0, 1), range(200, 1, 9)]);
+    // As fuse-overlayfs(1) writes it.
+    assert_eq!(parse("uidmapping=0:100:1,1:200:9,ro").unwrap().uid_map, [range(100, 0, 1), range(200, 1, 9)]);
     // As podman writes it, with --userns=keep-id.
     assert_eq!(parse("uidmapping=:0:1:9:9:0:1").unwrap().uid_map, [range(1, 0, 9), range(0, 9, 1)]);
 }

@@ -66,7 +66,7 @@ pub struct ConvertArgs {
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(super) store: StoreArgs,
 }
 
 /// The forms, as they are named.

@@ -62,7 +62,7 @@ fn may_be_writable(mountpoint: &Path, info: &MountInfo) -> Result<(), Failure> {
 fn without_effect(options: &Options, live: Option<&MountInfo>) -> Vec<Unhonoured> {
     let of_the_kernel = |one: &&Unhonoured| {
         let name = one.option.split('=').next().unwrap_or_default();
-        one.why == Why::Unknown && OF_THE_KERNEL.contains(&name)
+        matches!(one.why, Why::Unknown | Why::Unsupported(_)) && OF_THE_KERNEL.contains(&name)
     };
     let mut all: Vec<Unhonoured> =
         options.unhonoured.iter().filter(|one| !of_the_kernel(one)).cloned().collect();

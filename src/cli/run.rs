@@ -122,7 +122,7 @@ pub struct RunArgs {
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(super) store: StoreArgs,
 }
 
 /// Is it this command that the words are for? Asked where they cannot be parsed, so that the exit code is not taken for that

@@ -24,6 +24,7 @@ use crate::fuse::{AccessPolicy, MountSpec, Mounted, Observer, PermissionChecks, 
 use crate::image::ImageError;
 use crate::image::store::Lease;
 use crate::overlay::Overlay;
+use crate::source::container_store::NextUser;
 use crate::source::facts::{Owners, Privilege, Selinux, gather};
 use crate::source::images::{self, Images};
 use crate::source::preflight::{self, Checked, Covering, Facts, Found, Refusal, Role};
@@ -154,6 +155,8 @@ pub(super) fn open(
     umask(Mode::empty());
     let owners = Owners::of_this_process(privilege);
     let behaviour = options::behaviour(&request.options, request.form, privilege);
+    let next_user = || stack.upper.as_ref().map_or(NextUser::TheSame, |upper| NextUser::of(&upper.upper));
+    let behaviour = options::readable_by_the_next(behaviour, &request.options, request.form, next_user);
     let behaviour = options::record_owners(behaviour, &request.options, &stack, owners);
     let overlay = Overlay::open_stack(&stack, &behaviour)?;
     let mut in_effect = options::summary(&behaviour);

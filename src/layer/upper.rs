@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use super::directory::{Layer, LayerRules};
 use super::staged::Staged;
-use super::work;
+use super::{unionfs, work};
 use crate::config::{Durability, Index, Namespace, UpperSpec, Whiteouts};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::path::{Name, NameBuf};
@@ -110,6 +110,9 @@ impl Upper {
         }
         probe::tells_case(layer.root_io(), "use upper").map_err(in_upper)?;
         probe::tells_case(work_root.as_fd(), "use work directory").map_err(in_work)?;
+        if options.whiteouts == Whiteouts::UnionfsFuse {
+            unionfs::not_in_upper(&layer).map_err(in_upper)?;
+        }
         work::lock(layer.root_io(), "use upper").map_err(in_upper)?;
         work::lock(work_root.as_fd(), "use work directory").map_err(in_work)?;
         let work =

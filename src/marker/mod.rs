@@ -20,7 +20,7 @@ mod visibility;
 pub use metacopy::{Metacopy, Verity};
 pub use names::{FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, ORIGIN_UNKNOWN, UUID_LEN, YES};
 pub use nlink::{Nlink, NlinkBase};
-pub use oci::{OCI_OPAQUE, OCI_PREFIX_LEN, OciName, oci_whiteout};
+pub use oci::{FUSE_OVERLAYFS_OPAQUE_DEVICE, OCI_OPAQUE, OCI_PREFIX_LEN, OciName, oci_whiteout};
 pub use opaque::OpaqueMark;
 pub use origin::{Origin, OriginFlags, OriginMark};
 pub use own::{InodeMark, literal_xattr};

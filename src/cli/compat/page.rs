@@ -12,7 +12,7 @@ const NAME: &str = "mount.fuse.lamina";
 const SYNOPSIS: [(&str, &str); 3] = [
     ("mount -t fuse.lamina", " SOURCE MOUNTPOINT -o OPT,OPT"),
     ("mount.fuse.lamina", " SOURCE MOUNTPOINT [-fnrsvw] [-o OPT,OPT]"),
-    ("lamina", " [-f] [--debug] -o OPT,OPT MOUNTPOINT"),
+    ("lamina", " [-f] [-d] -o OPT,OPT MOUNTPOINT"),
 ];
 
 const DESCRIPTION: [&str; 3] = [
@@ -62,9 +62,13 @@ const OPTIONS: [(&str, &str); 12] = [
     ),
 ];
 
-const FLAGS: [(&str, &str); 4] = [
+const FLAGS: [(&str, &str); 5] = [
     ("-f", "Called by mount(8): only check (mount --fake). Otherwise: stay in the foreground."),
     ("-s", "Called by mount(8): nothing. Otherwise: serve with one thread."),
+    (
+        "-d",
+        "Log everything that happens, and stay in the foreground for that; called by mount(8), it does not stay.",
+    ),
     ("-r, -w", "The options ro and rw."),
     ("-n, -v, -t TYPE", "Taken, without effect."),
 ];

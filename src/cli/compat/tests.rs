@@ -90,6 +90,17 @@ fn flags_mean_what_the_caller_means() {
     assert_eq!((other.process, other.options.threads), (Process::Foreground, Some(1)));
     let mount = asked(Caller::Mount, &args).unwrap();
     assert_eq!((mount.process, mount.options.threads), (Process::CheckOnly, None));
+    for (flag, caller, expected) in [
+        ("-d", Caller::Other, Process::Foreground),
+        ("--debug", Caller::Other, Process::Daemon),
+        ("-d", Caller::Mount, Process::Daemon),
+        ("-s", Caller::Other, Process::Daemon),
+    ] {
+        let request = asked(caller, &[flag, "-o", "lowerdir=a", "m"]).unwrap();
+        assert_eq!(request.process, expected, "{flag} {caller:?}");
+        let debug = (flag != "-s").then_some(super::super::options::Switch::On);
+        assert_eq!(request.options.debug, debug, "{flag} {caller:?}");
+    }
 }
 
 #[test]

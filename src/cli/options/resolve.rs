@@ -6,6 +6,7 @@ use crate::config::{
     Whiteouts, Xattrs, Xino,
 };
 use crate::fuse::{Label, PermissionChecks};
+use crate::source::container_store::NextUser;
 use crate::source::facts::{Owners, Privilege, Selinux};
 
 /// Which command line was used: their defaults differ.
@@ -45,7 +46,8 @@ pub struct MountFlags {
 /// The union's behaviour.
 ///
 /// `redirect_dir` unset is `on`, but `follow` on the compatible command line where markers go to `user.`: the kernel's
-/// overlay refuses layers with such redirects (EPERM), and what this command line makes is shared with it.
+/// overlay refuses layers with such redirects (EPERM), and what this command line makes is shared with it. See also
+/// [`readable_by_the_next`].
 pub fn behaviour(options: &Options, form: Form, privilege: Privilege) -> Behaviour {
     let default = Behaviour::default();
     let in_user_namespace = options.namespace == Some(Namespace::User) || privilege != Privilege::Full;
@@ -97,6 +99,23 @@ pub fn permission_checks(
         PermissionChecks::Nobody
     } else {
         PermissionChecks::Kernel
+    }
+}
+
+/// What a container's upper gets on the compatible command line must be there for the mount program that storage.conf names
+/// tomorrow, too: fuse-overlayfs knows no redirects, and shows such a directory empty. As with it, renaming a merged directory
+/// is EXDEV then, unless something else was asked for.
+pub fn readable_by_the_next(
+    behaviour: Behaviour,
+    options: &Options,
+    form: Form,
+    next: impl FnOnce() -> NextUser,
+) -> Behaviour {
+    match (form, options.redirect_dir, behaviour.redirect_dir) {
+        (Form::Compatible, None, RedirectDir::On) if next() == NextUser::AnyMountProgram => {
+            Behaviour { redirect_dir: RedirectDir::Follow, ..behaviour }
+        }
+        _ => behaviour,
     }
 }
 

@@ -29,11 +29,15 @@ impl Place {
     }
 
     fn open(&self, durability: Durability) -> Result<Upper> {
+        self.open_with(durability, Whiteouts::Auto)
+    }
+
+    fn open_with(&self, durability: Durability, whiteouts: Whiteouts) -> Result<Upper> {
         let rules = LayerRules { markers: MarkersRead::Both, oci: true, stat_override: StatOverride::Off };
         let options = UpperOptions {
             rules,
             namespace: Some(Namespace::User),
-            whiteouts: Whiteouts::Auto,
+            whiteouts,
             durability,
             index: Index::Off,
         };
@@ -65,6 +69,27 @@ impl Place {
 
 fn named(text: &str) -> Name<'_> {
     Name::new(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn an_upper_in_which_unionfs_fuse_deleted_is_refused_where_its_whiteouts_are_read() {
+    for meta in [".unionfs-fuse", ".unionfs"] {
+        for (inside, refused) in [("", false), ("gone_HIDDEN~", true), ("dir", true)] {
+            let place = Place::new();
+            fs::create_dir_all(place.path("upper").join(meta).join(inside)).unwrap();
+            place.upper();
+            let opened = place.open_with(Durability::SyncCopyUp, Whiteouts::UnionfsFuse);
+            match opened.map(drop) {
+                // Of the lock, see `Place::upper`.
+                Ok(()) => assert!(!refused, "{meta}/{inside}"),
+                Err(error) if *error.kind() == Kind::InUse => assert!(!refused, "{meta}/{inside}"),
+                Err(error) => assert!(
+                    refused && error.to_string().contains("as the top layer"),
+                    "{meta}/{inside}: {error}"
+                ),
+            }
+        }
+    }
 }
 
 #[test]

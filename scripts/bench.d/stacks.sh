@@ -71,7 +71,8 @@ show_merged() {
         cp -a "$stacks/$1/${layers[0]}/." "$2/"
         return
     fi
-    (cd "$stacks/$1" && mount -t overlay overlay -o "ro,lowerdir=$(IFS=:; printf '%s' "${layers[*]}")" "$at")
+    (cd "$stacks/$1" && mount -t overlay overlay -o "ro,lowerdir=$(IFS=:; printf '%s' "${layers[*]}")" "$at") ||
+        die "the kernel's overlay cannot be mounted here" "In a container it needs CAP_SYS_ADMIN; without it nothing can be compared with."
     cp -a "$at/." "$2/"
     umount "$at"
 }

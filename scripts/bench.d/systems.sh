@@ -57,7 +57,6 @@ declare_systems() {
     done
     for added in ${with[@]+"${with[@]}"}; do
         name=${added%%=*} options=${added#*=}
-        [[ $added == *=* && $name =~ ^[a-zA-Z0-9._-]+$ ]] || usage_error "--with wants NAME=OPTIONS or NAME=PATH[,OPTIONS], not '$added'"
         program=$lamina
         if [[ $options == */* ]]; then
             own_program "${options%%,*}"

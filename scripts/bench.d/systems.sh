@@ -74,7 +74,7 @@ declare_systems() {
     if have mergerfs; then system mergerfs mergerfs - mergerfs; fi
 }
 
-# choose_systems: those of --systems, each tried by a mount; one that cannot be mounted is left out, unless it was asked for.
+# choose_systems: those of --systems, each tried by a mount; one that cannot be mounted is left out, unless it was asked for by name.
 choose_systems() {
     local name chosen=()
     for name in ${wanted_systems//,/ }; do
@@ -85,7 +85,7 @@ choose_systems() {
         rm -rf --one-file-system "$run/private"
         if (mount_system "$name" tree "$run/private" && unmount_system) 2>"$run/log"; then
             chosen+=("$name")
-        elif [[ -n $wanted_systems ]]; then
+        elif [[ -n $wanted_systems || " ${with[*]%%=*} " == *" $name "* ]]; then
             die "$name cannot be mounted: $(tail -n 3 "$run/log")"
         else
             note "  left out: $name cannot be mounted: $(first_reason)"

@@ -39,8 +39,10 @@ mod mount {
     mod refresh;
     mod remove;
     mod rename;
+    mod requests;
     mod special;
     mod statfs;
+    mod systemd;
     mod unionfs_fuse;
     mod upkeep;
     mod xattrs;

@@ -6,7 +6,7 @@ use super::epilogue::{Epilogue, Example, Note};
 use super::log_setup::LogArgs;
 use super::{
     browse, cat, check, commit, completions, convert, diff, doctor, explain, extract, inspect, layers, list,
-    ls, man, mount, refresh, run, store, umount, unpack, waste,
+    ls, man, mount, refresh, run, stats, store, umount, unpack, waste,
 };
 
 /// The colours of the help.
@@ -102,6 +102,10 @@ pub enum Command {
     /// A mount believes that nobody changes its layers. Where somebody has, this makes it, and the kernel, forget what they
     /// know of them. Nothing is unmounted.
     Refresh(refresh::RefreshArgs),
+    /// Show what a mount has been asked, how fast it answered, and what it holds
+    ///
+    /// Requests of the kernel by kind, with their latencies, bytes, nodes, descriptors and caches, since it was mounted.
+    Stats(stats::StatsArgs),
     /// Show what is mounted
     ///
     /// Every mount of lamina in this mount namespace, those of other users and those whose daemon has died among them.

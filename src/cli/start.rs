@@ -13,17 +13,19 @@ use nix::sys::stat::{Mode, umask};
 
 use super::Failure;
 use super::image_args::{SelectArgs, StoreArgs};
-use super::log_setup::LogArgs;
+use super::log_setup::{LogArgs, STATISTICS};
 use super::options::{self, Access, Enforce, Form, MountFlags, Options, Switch};
+use super::stats;
 use super::workdir::{self, MadeDir};
 use crate::config::{Acl, Behaviour, LowerSpec, StackSpec, UpperSpec};
 use crate::control::{MountInfo, kernel_overlay, table};
 use crate::error::{describe, errno_of};
-use crate::fuse::{AccessPolicy, MountSpec, Mounted, PermissionChecks, Unmounter, VfsFlags};
+use crate::fuse::{AccessPolicy, MountSpec, Mounted, Observer, PermissionChecks, Unmounter, VfsFlags};
 use crate::image::ImageError;
 use crate::image::store::Lease;
 use crate::overlay::Overlay;
-use crate::source::facts::{Owners, Privilege, gather};
+use crate::source::container_store::NextUser;
+use crate::source::facts::{Owners, Privilege, Selinux, gather};
 use crate::source::images::{self, Images};
 use crate::source::preflight::{self, Checked, Covering, Facts, Found, Refusal, Role};
 use crate::source::{self, Source};
@@ -153,10 +155,14 @@ pub(super) fn open(
     umask(Mode::empty());
     let owners = Owners::of_this_process(privilege);
     let behaviour = options::behaviour(&request.options, request.form, privilege);
+    let next_user = || stack.upper.as_ref().map_or(NextUser::TheSame, |upper| NextUser::of(&upper.upper));
+    let behaviour = options::readable_by_the_next(behaviour, &request.options, request.form, next_user);
     let behaviour = options::record_owners(behaviour, &request.options, &stack, owners);
     let overlay = Overlay::open_stack(&stack, &behaviour)?;
     let mut in_effect = options::summary(&behaviour);
     in_effect.extend(options::summary_of_flags(&options::mount_flags(&request.options, privilege)));
+    let labels = options::labels(&request.options, privilege, Selinux::of_this_machine());
+    in_effect.extend(labels.iter().map(ToString::to_string));
     let about = About { stack, mountpoint, in_effect };
     let info = about.encoded()?;
     let spec = mount_spec(request, &about.stack, &behaviour, (privilege, owners), &about.mountpoint, info);
@@ -202,7 +208,7 @@ fn layers(
 /// What was asked and has no effect: refused on our own command line, named on the other, whose callers pass on options
 /// that are meant for the kernel.
 fn report_without_effect(request: &Request, stack: &StackSpec, privilege: Privilege) -> Result<(), Failure> {
-    let ignored = request.options.without_effect(stack, privilege);
+    let ignored = request.options.without_effect(stack, privilege, Selinux::of_this_machine());
     match (request.form, ignored.as_slice()) {
         (_, []) => Ok(()),
         (Form::Compatible, all) => {
@@ -346,6 +352,7 @@ fn mount_spec(
         // The kernel has no ACLs without its own checks.
         acl: if permissions == PermissionChecks::Kernel { behaviour.acl } else { Acl::Off },
         permissions,
+        labels: options::labels(&request.options, privilege, Selinux::of_this_machine()).to_vec(),
         threads: request.options.threads.unwrap_or(0),
         info,
     }
@@ -369,9 +376,10 @@ fn open_null() -> Result<File, Failure> {
     null.map_err(|error| Failure::trouble(format!("/dev/null cannot be opened: {}", describe(&error))))
 }
 
-/// Blocks the signals that end a mount, in this thread and in all that it will start.
+/// Blocks the signals that end a mount, or ask it something, in this thread and in all that it will start.
 fn block_signals() -> Result<SigSet, Failure> {
-    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    let signals: SigSet =
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1].into_iter().collect();
     signals
         .thread_block()
         .map_err(|errno| Failure::trouble(format!("signals cannot be blocked: {}", errno.desc())))?;
@@ -380,9 +388,10 @@ fn block_signals() -> Result<SigSet, Failure> {
 
 fn serve(mut mounted: Mounted, signals: SigSet, process: Process, mountpoint: &Path) -> Result<(), Failure> {
     let unmounter = mounted.unmounter();
+    let observer = mounted.observer();
     thread::Builder::new()
         .name("lamina-signals".to_owned())
-        .spawn(move || unmount_on_signals(signals, process, unmounter))
+        .spawn(move || obey_signals(signals, process, unmounter, &observer))
         .map_err(|error| Failure::trouble(format!("a thread cannot be started: {}", describe(&error))))?;
     log::info!("serving '{}'", mountpoint.display());
     mounted.serve().map_err(|error| {
@@ -394,11 +403,15 @@ fn serve(mut mounted: Mounted, signals: SigSet, process: Process, mountpoint: &P
     Ok(())
 }
 
-/// The first signal unmounts; users of the mount that are left are served until a second one.
-fn unmount_on_signals(signals: SigSet, process: Process, mut unmounter: Unmounter) {
+/// SIGUSR1 asks how the mount does. The first other signal unmounts; users of the mount that are left are served until a second
+/// one.
+fn obey_signals(signals: SigSet, process: Process, mut unmounter: Unmounter, observer: &Observer) {
     let mut unmounted = false;
     loop {
         match signals.wait() {
+            Ok(Signal::SIGUSR1) => {
+                log::info!(target: STATISTICS, "since it was mounted:\n{}", stats::report(&observer.snapshot(), None));
+            }
             // A daemon has no terminal that could hang up.
             Ok(Signal::SIGHUP) if process == Process::Daemon => {}
             Ok(signal) if unmounted => {

@@ -230,6 +230,11 @@ pub fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// Rows without a head, in columns.
+pub fn lines(rows: &[Vec<String>]) -> String {
+    columns(rows)
+}
+
 /// Lines of columns, as wide as their widest cell.
 fn columns(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {

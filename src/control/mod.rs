@@ -11,7 +11,12 @@ pub mod mounts;
 #[cfg(feature = "cli")]
 mod patience;
 #[cfg(feature = "cli")]
+mod reach;
+#[cfg(feature = "cli")]
 pub mod refresh;
+pub mod snapshot;
+#[cfg(feature = "cli")]
+pub mod stats;
 #[cfg(feature = "cli")]
 pub mod table;
 #[cfg(feature = "cli")]
@@ -19,8 +24,13 @@ pub mod unmount;
 
 #[cfg(feature = "cli")]
 pub use info::{LayerInfo, MountInfo, PathText};
+#[cfg(feature = "cli")]
+pub use reach::ReachError;
 
 use std::ffi::CStr;
+
+/// With this the names of all attributes begin that a mount's root answers by itself. Nobody sets or removes one.
+pub const OWN_XATTRS: &[u8] = b"user.lamina.";
 
 /// The attribute of a mount's root that describes the mount. It is never listed.
 pub const MOUNT_XATTR: &CStr = c"user.lamina.mount";
@@ -31,6 +41,10 @@ pub const REFRESH_XATTR: &CStr = c"user.lamina.refresh";
 
 /// What a mount answers when it has forgotten.
 pub const REFRESHED: &[u8] = b"refreshed";
+
+/// The attribute of a mount's root that tells what the mount has done and what it holds ([`snapshot::Snapshot`], as JSON). Never
+/// listed.
+pub const STATS_XATTR: &CStr = c"user.lamina.stats";
 
 /// The type of our mounts in /proc/mounts.
 pub const FS_TYPE: &str = "fuse.lamina";

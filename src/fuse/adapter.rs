@@ -1,18 +1,21 @@
 //! One handler a kind of request: decode, one call of the union, a reply value.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::stats::Observer;
 use super::wire::{
     Body, CopyAnswer, DecodeError, DirBuffer, Header, KernelCache, MAX_IO, Reply, Request, Room, Unique,
     decode,
 };
-use crate::control::REFRESHED;
+use crate::control::{OWN_XATTRS, REFRESHED};
 use crate::error::{Error, Kind, Result};
 use crate::overlay::{HandleId, Invalidation, NodeId, Overlay, Place, Supplied, Validity};
+use crate::sys::live::XATTR_SIZE_MAX;
 
 /// The extended attribute of the root that describes the mount. Never listed, never set.
 const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
@@ -20,8 +23,8 @@ const MOUNT_INFO: &[u8] = crate::control::MOUNT_XATTR.to_bytes();
 /// The extended attribute of the root that is asked for by who has changed a lower.
 const REFRESH: &[u8] = crate::control::REFRESH_XATTR.to_bytes();
 
-/// Names that nobody sets or removes through a mount.
-const RESERVED: &[u8] = b"user.lamina.";
+/// The extended attribute of the root that tells what the mount has done.
+const STATS: &[u8] = crate::control::STATS_XATTR.to_bytes();
 
 /// Who may ask, where the kernel does not check it (`allow_root`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,17 @@ impl Scratch {
     }
 }
 
+/// What has become of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Served<'b> {
+    /// It is answered with this.
+    Answered(Unique, Reply<'b>),
+    /// It is answered with what [`Adapter::refresh`] says. That takes long, and is for a thread that serves nobody.
+    Refresh(Unique),
+    /// It is none, and nobody can be answered.
+    Nobody,
+}
+
 /// The union as a FUSE file system, without any transport. All methods may be called from any thread at once.
 #[derive(Debug)]
 pub struct Adapter {
@@ -57,6 +71,7 @@ pub struct Adapter {
     validity: Validity,
     info: Vec<u8>,
     gate: Gate,
+    observer: Observer,
     /// Who serves the mount.
     owner: u32,
 }
@@ -66,7 +81,8 @@ impl Adapter {
     pub fn new(overlay: Arc<Overlay>, info: Vec<u8>) -> Self {
         let validity = overlay.validity();
         let owner = nix::unistd::getuid().as_raw();
-        Adapter { overlay, validity, info, gate: Gate::Open, owner }
+        let observer = Observer::new(Arc::clone(&overlay));
+        Adapter { overlay, validity, info, gate: Gate::Open, observer, owner }
     }
 
     /// Replaces what `user.lamina.mount` of the root answers.
@@ -74,22 +90,45 @@ impl Adapter {
         self.info = info;
     }
 
+    /// What counts, and whom to ask for it.
+    pub(super) fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
     pub(super) fn behind(self, gate: Gate) -> Self {
         Adapter { gate, ..self }
     }
 
-    /// Takes the bytes of a request through decoding and [`Adapter::dispatch`]. `None` where nobody can be answered.
-    pub fn serve<'b>(&self, bytes: &[u8], scratch: &'b mut Scratch) -> Option<(Unique, Reply<'b>)> {
+    /// Takes the bytes of a request through decoding and [`Adapter::dispatch`].
+    pub fn serve<'b>(&self, bytes: &[u8], scratch: &'b mut Scratch) -> Served<'b> {
         match decode(bytes) {
-            Ok(request) => Some((request.header.unique, self.dispatch(&request, scratch))),
+            Ok(request) => match self.dispatch(&request, scratch) {
+                Reply::Bytes(_) if asks_for_refresh(&request) => Served::Refresh(request.header.unique),
+                reply => Served::Answered(request.header.unique, reply),
+            },
             Err(DecodeError { unique, error }) => {
                 let reply = failed(&error);
-                unique.map(|unique| (unique, reply))
+                unique.map_or(Served::Nobody, |unique| Served::Answered(unique, reply))
             }
         }
     }
 
-    /// Answers one request. Errors and panics end here: as an errno and a line in the log.
+    /// Forgets what is not so any more after others have changed lower layers, and gives the answer for all who had asked
+    /// for that before: it is for [`Served::Refresh`]. What the kernel must forget is taken by the same thread, and comes
+    /// before the answer.
+    pub fn refresh(&self) -> Reply<'static> {
+        let refreshed = catch_unwind(AssertUnwindSafe(|| self.overlay.refresh()));
+        match refreshed {
+            Ok(Ok(())) => Reply::Bytes(Cow::Borrowed(REFRESHED)),
+            Ok(Err(error)) => failed(&error),
+            Err(panic) => {
+                log::error!("a refresh panicked, and is answered with EIO: {}", said_by(&*panic));
+                Reply::Failed(Errno::EIO)
+            }
+        }
+    }
+
+    /// Answers one request; who may ask for a refresh is told what it is answered with when it is done. Errors and panics end here: as an errno and a line in the log.
     pub fn dispatch<'b>(&self, request: &Request<'_>, scratch: &'b mut Scratch) -> Reply<'b> {
         let reply = guarded(request, || self.answer(request, scratch));
         trace(request, &reply);
@@ -182,7 +221,10 @@ impl Adapter {
                     return fitting("get attribute", self.info.clone(), room);
                 }
                 if node == NodeId::ROOT && name.0 == REFRESH {
-                    return self.refresh(header, room);
+                    return self.may_refresh(header, room);
+                }
+                if node == NodeId::ROOT && name.0 == STATS {
+                    return self.stats(header, room);
                 }
                 let value = match Supplied::asked_by(name.0) {
                     Some(what) => overlay.supplied(node, what)?,
@@ -232,18 +274,33 @@ impl Adapter {
     }
 
     /// Not for everybody: it costs a look at every name that is known.
-    fn refresh<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
-        if header.uid != 0 && header.uid != self.owner {
-            return Err(Error::new(
-                "refresh",
-                Kind::NotPermitted("only root and who mounted it may refresh it"),
-            ));
+    fn may_refresh<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
+        self.only_for_root_and_owner(header, "refresh", "only root and who mounted it may refresh it")?;
+        fitting("refresh", REFRESHED.to_vec(), room)
+    }
+
+    /// What the mount has done, for those who may know what others do with it. The answer may grow before it is asked for again:
+    /// who asks for its size is told the most that it can be.
+    fn stats<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
+        self.only_for_root_and_owner(
+            header,
+            "tell statistics",
+            "only root and who mounted it may ask how it does",
+        )?;
+        if room == Room::Probe {
+            return Ok(Reply::XattrSize(count("tell statistics", XATTR_SIZE_MAX)?));
         }
-        let answer = fitting("refresh", REFRESHED.to_vec(), room)?;
-        if matches!(room, Room::Bytes(_)) {
-            self.overlay.refresh()?;
+        let value = self.observer.snapshot().encode(XATTR_SIZE_MAX);
+        let value = value
+            .map_err(|_| Error::new("tell statistics", Kind::Invalid("they cannot be written as JSON")))?;
+        fitting("tell statistics", value, room)
+    }
+
+    fn only_for_root_and_owner(&self, header: &Header, op: &'static str, why: &'static str) -> Result<()> {
+        match header.uid == 0 || header.uid == self.owner {
+            true => Ok(()),
+            false => Err(Error::new(op, Kind::NotPermitted(why))),
         }
-        Ok(answer)
     }
 
     /// Whether what the kernel has read stays true when a file is opened again: not where others change the layers.
@@ -288,16 +345,26 @@ fn guarded<'b>(request: &Request<'_>, handler: impl FnOnce() -> Result<Reply<'b>
         Ok(Ok(reply)) => reply,
         Ok(Err(error)) => failed(&error),
         Err(panic) => {
-            let said = panic
-                .downcast_ref::<&str>()
-                .copied()
-                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-                .unwrap_or("no message");
             let Request { kind, header, body } = request;
-            log::error!("{kind} of node {} panicked, and is answered with EIO: {said}", header.node.0);
+            log::error!(
+                "{kind} of node {} panicked, and is answered with EIO: {}",
+                header.node.0,
+                said_by(&*panic)
+            );
             if body.has_reply() { Reply::Failed(Errno::EIO) } else { Reply::Silence }
         }
     }
+}
+
+fn said_by(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Is the answer to this request a promise? Who asks for the size only has changed nothing.
+fn asks_for_refresh(request: &Request<'_>) -> bool {
+    request.header.node == NodeId::ROOT
+        && matches!(request.body, Body::Getxattr { name, room: Room::Bytes(_) } if name.0 == REFRESH)
 }
 
 fn done<'b>(result: Result<()>) -> Result<Reply<'b>> {
@@ -322,7 +389,7 @@ fn fitting<'b>(op: &'static str, value: Vec<u8>, room: Room) -> Result<Reply<'b>
 }
 
 fn not_reserved(op: &'static str, name: &[u8]) -> Result<()> {
-    if name.starts_with(RESERVED) {
+    if name.starts_with(OWN_XATTRS) {
         return Err(Error::new(op, Kind::NotPermitted("names in user.lamina. are the mount's own")).at(name));
     }
     Ok(())

@@ -5,12 +5,17 @@
 //! value, a [`Mounted`] session carries both over /dev/fuse. `docs/protocol.md` says which requests come and why.
 
 mod adapter;
+mod forget;
+mod label;
 mod mount;
 mod negotiate;
 mod session;
+mod stats;
 mod turns;
 pub mod wire;
 
 pub use adapter::{Adapter, Scratch};
+pub use label::{Label, LabelOption};
 pub use mount::{AccessPolicy, MountError, MountSpec, PermissionChecks, Unmounter, VfsFlags};
 pub use session::{Mounted, mount};
+pub use stats::Observer;

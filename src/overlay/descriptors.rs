@@ -111,6 +111,15 @@ impl Descriptors {
         }
     }
 
+    /// How many are open now, and how many are kept at most. Those that stay open whatever happens (pinned) may be missing.
+    pub(super) fn count(&self) -> (usize, usize) {
+        // The queue's lock comes before a cell's, as where one is closed.
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open = |slot: &Arc<Slot>| slot.fd.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let open = queue.iter().filter_map(Weak::upgrade).filter(is_open).count();
+        (open, self.limit)
+    }
+
     /// Cells in the queue; those of nodes that are gone count until they are passed.
     #[cfg(test)]
     fn len(&self) -> usize {

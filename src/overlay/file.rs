@@ -78,6 +78,11 @@ impl Handles {
         HandleId(id)
     }
 
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
     fn get(&self, id: HandleId) -> Result<Arc<Handle>> {
         lock(self.shard(id.0)).get(&id.0).cloned().ok_or_else(|| Error::new("find open file", Kind::Stale))
     }

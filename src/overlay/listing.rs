@@ -73,6 +73,19 @@ impl Names {
         }
     }
 
+    /// How many names there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_cookie.len()
+    }
+
+    /// About how much memory they take, bytes: each name is shared by both maps.
+    pub(super) fn memory(&self) -> usize {
+        const COUNTS: usize = 2 * size_of::<usize>();
+        let names: usize = self.iter().map(|name| name.as_bytes().len() + COUNTS).sum();
+        let by_cookie = self.by_cookie.len() * size_of::<(u64, (NameBuf, Listed))>();
+        names + by_cookie + self.by_name.capacity() * (size_of::<(NameBuf, u64)>() + 1)
+    }
+
     /// Does the directory have no entries that exist?
     pub(super) fn is_empty(&self) -> bool {
         self.by_cookie.values().all(|(_, listed)| matches!(listed, Listed::BareWhiteout(_)))

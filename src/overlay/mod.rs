@@ -6,6 +6,7 @@ mod acl;
 mod address;
 mod attributes;
 mod behind;
+mod census;
 #[cfg(feature = "image")]
 mod comparing;
 mod copy_up;
@@ -41,6 +42,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::ThreadId;
 
+pub use census::Census;
 #[cfg(feature = "image")]
 pub(crate) use comparing::SharedBase;
 pub use file::Opened;

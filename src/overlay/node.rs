@@ -427,6 +427,17 @@ impl Table {
         }
     }
 
+    /// Hands the nodes over, those of a shard at a time; no lock is held meanwhile.
+    pub(super) fn for_each_shard(&self, mut look: impl FnMut(Vec<Arc<Node>>)) {
+        for shard in &self.shards {
+            let nodes = {
+                let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                shard.values().filter(|node| node.as_dir().is_some()).cloned().collect()
+            };
+            look(nodes);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }

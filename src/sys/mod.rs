@@ -19,9 +19,12 @@ pub mod live;
 pub mod map;
 #[cfg(feature = "cli")]
 pub mod sandbox;
+pub mod selinux;
 #[cfg(feature = "fuse")]
 pub mod threads;
 pub mod times;
+#[cfg(feature = "cli")]
+pub mod uring;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

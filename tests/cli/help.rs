@@ -73,14 +73,14 @@ fn completions_know_the_words_of_each_command() {
     let bash = script("bash");
     for words in [
         "bash zsh fish",
-        "mount umount refresh list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man",
+        "mount umount refresh stats list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man",
         "redirect_dir=on",
     ] {
         assert!(bash.contains(words), "{words}: {bash}");
     }
     let zsh = script("zsh");
     for words in [
-        ":(mount umount refresh list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man)",
+        ":(mount umount refresh stats list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man mount.fuse.lamina)",
         "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
         ":OPT,OPT:(ro redirect_dir=on",
     ] {
@@ -91,10 +91,11 @@ fn completions_know_the_words_of_each_command() {
         ("completions", "bash zsh fish"),
         (
             "man",
-            "mount umount refresh list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man",
+            "mount umount refresh stats list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man mount.fuse.lamina",
         ),
         ("umount", "(__fish_complete_directories)"),
         ("refresh", "(__fish_complete_directories)"),
+        ("stats", "(__fish_complete_directories)"),
         ("unmount", "(__fish_complete_directories)"),
     ] {
         let line = format!("__fish_lamina_using_subcommand {command}\" -f -a \"{words}\"");
@@ -127,6 +128,7 @@ fn help_fits_on_80_columns() {
         &["mount"],
         &["umount"],
         &["refresh"],
+        &["stats"],
         &["list"],
         &["inspect"],
         &["explain"],
@@ -160,6 +162,7 @@ fn an_example_has_its_line_to_itself() {
         &["mount"],
         &["umount"],
         &["refresh"],
+        &["stats"],
         &["list"],
         &["inspect"],
         &["explain"],
@@ -215,6 +218,7 @@ fn man_pages_have_the_usual_sections() {
         (&["man", "mount"], "LAMINA-MOUNT", "\\fBlamina mount\\fR [OPTIONS] SOURCE... MOUNTPOINT"),
         (&["man", "umount"], "LAMINA-UMOUNT", "\\fBlamina umount\\fR [OPTIONS] MOUNTPOINT..."),
         (&["man", "refresh"], "LAMINA-REFRESH", "\\fBlamina refresh\\fR [OPTIONS] MOUNTPOINT..."),
+        (&["man", "stats"], "LAMINA-STATS", "\\fBlamina stats\\fR [OPTIONS] MOUNTPOINT"),
         (&["man", "list"], "LAMINA-LIST", "\\fBlamina list\\fR [OPTIONS]"),
         (&["man", "inspect"], "LAMINA-INSPECT", "\\fBlamina inspect\\fR [OPTIONS] IMAGE"),
         (&["man", "ls"], "LAMINA-LS", "\\fBlamina ls\\fR [OPTIONS] SOURCE [PATH]"),

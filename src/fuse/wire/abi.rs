@@ -143,7 +143,12 @@ pub mod opcode {
 
     /// What a request is called in messages.
     pub fn name(opcode: u32) -> &'static str {
-        match opcode {
+        known(opcode).unwrap_or("unknown request")
+    }
+
+    /// The name of a request of which the kernel's source has told us.
+    pub fn known(opcode: u32) -> Option<&'static str> {
+        Some(match opcode {
             LOOKUP => "LOOKUP",
             FORGET => "FORGET",
             GETATTR => "GETATTR",
@@ -186,8 +191,8 @@ pub mod opcode {
             TMPFILE => "TMPFILE",
             STATX => "STATX",
             COPY_FILE_RANGE_64 => "COPY_FILE_RANGE_64",
-            _ => "unknown request",
-        }
+            _ => return None,
+        })
     }
 }
 

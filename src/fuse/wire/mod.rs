@@ -5,12 +5,14 @@
 
 mod abi;
 mod dirents;
+mod kind;
 mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
 
 pub use dirents::DirBuffer;
+pub use kind::RequestKind;
 pub use reply::{Encoded, KernelCache, Reply};
 pub use request::{
     Body, Bytes, CopyAnswer, DecodeError, Forgets, Glance, Header, Request, Room, Unique, decode, glance,

@@ -42,6 +42,7 @@ mod mount {
     mod requests;
     mod special;
     mod statfs;
+    mod systemd;
     mod unionfs_fuse;
     mod upkeep;
     mod xattrs;

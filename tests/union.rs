@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(missing_docs)]
 
+#[path = "union/changed.rs"]
+mod changed;
 #[path = "support/images/mod.rs"]
 #[allow(unused_imports)] // what others need of it
 mod images;

@@ -15,7 +15,8 @@ pub fn object(facts: &Facts) -> Vec<Verdict> {
     for marked in &facts.markers {
         verdicts.extend(marker(facts, marked));
     }
-    verdicts.extend(differing(facts));
+    let differing = differing(facts, &verdicts);
+    verdicts.extend(differing);
     verdicts.extend(redirect(facts));
     verdicts.extend(data(facts));
     verdicts.extend(whiteout(facts));
@@ -117,12 +118,25 @@ fn misplaced(facts: &Facts, marker: Marker) -> Option<&'static str> {
     }
 }
 
+/// The value of a marker once everything that can be repaired is; `None` where it goes then. What a repair ends must not be told
+/// as left.
+fn once_repaired<'f>(marked: &'f Marked, verdicts: &'f [Verdict]) -> Option<&'f [u8]> {
+    let spelled = marked.what.namespace().and_then(|namespace| marked.what.in_namespace(namespace));
+    let repaired = verdicts.iter().find_map(|verdict| match &verdict.remedy {
+        Some(Remedy::RemoveMarker(name)) if spelled == Some(*name) => Some(None),
+        Some(Remedy::SetMarker(name, value)) if spelled == Some(*name) => Some(Some(value.as_slice())),
+        _ => None,
+    });
+    repaired.unwrap_or(Some(&marked.value))
+}
+
 /// The same marker, twice, with different values.
-fn differing(facts: &Facts) -> Option<Verdict> {
+fn differing(facts: &Facts, verdicts: &[Verdict]) -> Option<Verdict> {
     let differs = |marker: &Marker| {
         let of = |namespace| {
-            let found = facts.markers.iter().find(|m| m.what == Spelled::Marker(namespace, *marker));
-            found.map(|marked| &marked.value)
+            let spelled = Spelled::Marker(namespace, *marker);
+            let found = facts.markers.iter().find(|marked| marked.what == spelled);
+            found.and_then(|marked| once_repaired(marked, verdicts))
         };
         matches!((of(Namespace::Trusted), of(Namespace::User)), (Some(a), Some(b)) if a != b)
     };
@@ -238,6 +252,13 @@ pub fn content(content: &Content) -> Vec<Verdict> {
             )
         })
         .collect()
+}
+
+/// Has an object a marker in a namespace that means something? One that a repair removes does not count: with it goes what it
+/// would mix.
+pub fn counts_in(namespace: Namespace, facts: &Facts, verdicts: &[Verdict]) -> bool {
+    let stays = |marked: &Marked| once_repaired(marked, verdicts).is_some();
+    facts.markers.iter().any(|marked| marked.what.namespace() == Some(namespace) && stays(marked))
 }
 
 /// What is wrong with the whole, given how many objects have markers in each namespace.

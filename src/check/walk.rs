@@ -70,7 +70,15 @@ impl<'a> Walk<'a> {
         // A list and no recursion: a tree may be deeper than a stack.
         let mut open = vec![first];
         while let Some(dir) = open.pop() {
-            match self.directory(&dir) {
+            // Such an error has the whole path already.
+            let fd = match self.upper.open_dir(&dir.path) {
+                Ok(fd) => fd,
+                Err(error) => {
+                    self.trouble.push(Trouble(error));
+                    continue;
+                }
+            };
+            match self.directory(&dir, fd.as_fd()) {
                 Ok(inner) => open.extend(inner),
                 Err(error) => self.trouble.push(Trouble(error.below(dir.path.as_bytes()))),
             }
@@ -90,22 +98,21 @@ impl<'a> Walk<'a> {
     /// Judges an object, and says how it goes on if it is a directory.
     fn take(&mut self, path: RelPath, facts: &Facts, below: Below) -> Open {
         self.objects += 1;
-        self.found(&path, judge::object(facts));
-        let has = |namespace| facts.markers.iter().any(|marked| marked.what.namespace() == Some(namespace));
-        self.marked.0 += u64::from(has(Namespace::Trusted));
-        self.marked.1 += u64::from(has(Namespace::User));
+        let verdicts = judge::object(facts);
+        self.marked.0 += u64::from(judge::counts_in(Namespace::Trusted, facts, &verdicts));
+        self.marked.1 += u64::from(judge::counts_in(Namespace::User, facts, &verdicts));
+        self.found(&path, verdicts);
         let impure = facts.namespaces_of(Marker::Impure);
         let xwhiteouts = facts.announces_xwhiteouts();
         Open { path, below, impure, xwhiteouts }
     }
 
     /// Judges what is in a directory; hands out the directories in it.
-    fn directory(&mut self, dir: &Open) -> Result<Vec<Open>> {
-        let fd = self.upper.open_dir(&dir.path)?;
-        let names = look::names(fd.as_fd())?;
+    fn directory(&mut self, dir: &Open, fd: BorrowedFd<'_>) -> Result<Vec<Open>> {
+        let names = look::names(fd)?;
         let mut here = Here {
-            fd: fd.as_fd(),
-            names: look::Names::new(fd.as_fd(), &names),
+            fd,
+            names: look::Names::new(fd, &names),
             below: dir.below.clone(),
             xwhiteouts: dir.xwhiteouts,
         };

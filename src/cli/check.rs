@@ -15,6 +15,7 @@ use super::image_args::{SelectArgs, StoreArgs};
 use super::opened::Selection;
 use super::{terminal, upkeep};
 use crate::check::{self, Finding, Repaired, Report, Target, Weight};
+use crate::source::preflight::Role;
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -131,7 +132,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Failure> {
 fn check(args: &CheckArgs) -> Result<Answer, Failure> {
     let upper = upkeep::upper(&args.upper)?;
     let work = match &args.work {
-        Some(work) => Some(upkeep::directory(work, "work directory")?),
+        Some(work) => Some(upkeep::directory(work, Role::Work)?),
         None => super::workdir::default_for(&upper).filter(|work| fs::symlink_metadata(work).is_ok()),
     };
     upkeep::refuse_the_kernels(&upper, work.as_deref())?;

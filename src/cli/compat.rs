@@ -3,6 +3,7 @@
 //!
 //! Sources: mount(8) "External helpers", fuse-overlayfs(1), mount.fuse3(8).
 
+pub mod page;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +33,7 @@ const HELP: &str = "\
 Mount a stack of directories as one tree: the command line of mount(8) and
 fuse-overlayfs
 
-Usage: lamina [-f] [--debug] -o OPT,OPT MOUNTPOINT
+Usage: lamina [-f] [-d] -o OPT,OPT MOUNTPOINT
        lamina SOURCE MOUNTPOINT -o OPT,OPT
        mount -t fuse.lamina SOURCE MOUNTPOINT -o OPT,OPT
 
@@ -47,7 +48,9 @@ Options:
                             mount(8)
   -f                        Stay in the foreground (from mount(8): only check)
   -s                        Serve with one thread (from mount(8): nothing)
-  -d, --debug               Log everything that happens
+  -d                        Log everything that happens, and stay in the
+                            foreground (not from mount(8))
+  --debug                   Log everything that happens until it serves
   -r, -w                    The options ro and rw
   -n, -v, -t TYPE           Taken from mount(8), without effect
   -h, --help                Print help
@@ -96,6 +99,7 @@ struct Line {
     words: Vec<OsString>,
     options: Options,
     first_flag: Option<Answer>,
+    flag_d: bool,
     flag_f: bool,
     flag_s: bool,
 }
@@ -138,7 +142,11 @@ fn parse(args: &[OsString]) -> Result<Line, Failure> {
             }
             b"-f" => line.flag_f = true,
             b"-s" => line.flag_s = true,
-            b"-d" | b"--debug" => line.parse_options(b"debug")?,
+            b"-d" => {
+                line.flag_d = true;
+                line.parse_options(b"debug")?;
+            }
+            b"--debug" => line.parse_options(b"debug")?,
             b"-r" => line.parse_options(b"ro")?,
             b"-w" => line.parse_options(b"rw")?,
             b"-n" | b"-v" => {}
@@ -179,7 +187,7 @@ impl Line {
 }
 
 fn request(caller: Caller, line: Line) -> Result<Request, Failure> {
-    let Line { words, mut options, flag_f, flag_s, .. } = line;
+    let Line { words, mut options, flag_d, flag_f, flag_s, .. } = line;
     let (source, mountpoint) = match words.as_slice() {
         [mountpoint] => (None, PathBuf::from(mountpoint)),
         [source, mountpoint] => (Some(source.clone()), PathBuf::from(mountpoint)),
@@ -219,10 +227,11 @@ fn request(caller: Caller, line: Line) -> Result<Request, Failure> {
         images: ImageOptions::default(),
         form: Form::Compatible,
         enforce: Enforce::WhereUsual,
-        process: match (flag_f, caller) {
-            (false, _) => Process::Daemon,
-            (true, Caller::Other) => Process::Foreground,
-            (true, Caller::Mount) => Process::CheckOnly,
+        process: match (flag_f, flag_d, caller) {
+            (true, _, Caller::Mount) => Process::CheckOnly,
+            // As libfuse has it: a daemon has no terminal that its log could go to.
+            (true, _, Caller::Other) | (false, true, Caller::Other) => Process::Foreground,
+            (false, false, Caller::Other) | (false, _, Caller::Mount) => Process::Daemon,
         },
         name: source,
     })

@@ -14,6 +14,7 @@ use super::workdir::{self, MadeDir};
 use crate::config::UpperSpec;
 use crate::convert::{self, Blocked, Form, Step, Survey, Target};
 use crate::path::RelPath;
+use crate::source::preflight::Role;
 
 /// What follows the options in the help and the man page.
 pub const EPILOGUE: Epilogue = Epilogue {
@@ -65,7 +66,7 @@ pub struct ConvertArgs {
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(super) store: StoreArgs,
 }
 
 /// The forms, as they are named.
@@ -96,7 +97,7 @@ const NAMED: usize = 20;
 pub fn run(args: &ConvertArgs) -> Result<(), Failure> {
     let upper = upkeep::upper(&args.upper)?;
     let (work, made) = match &args.work {
-        Some(work) => (upkeep::directory(work, "work directory")?, None),
+        Some(work) => (upkeep::directory(work, Role::Work)?, None),
         None => {
             let work = workdir::default_for(&upper)
                 .ok_or_else(|| Failure::usage("the root directory has no sibling for a work directory"))?;

@@ -49,10 +49,21 @@ fn filter_of_the_environment() -> String {
     }
 }
 
+fn is_asked_by_the_environment() -> bool {
+    std::env::var_os("RUST_LOG").is_some_and(|asked| !asked.is_empty())
+}
+
 impl LogArgs {
     /// `-o debug` is `--log-level debug`, unless a level was given.
     pub fn with_debug(&self, debug: Option<Switch>) -> Self {
         let level = debug.filter(|switch| *switch == Switch::On).map(|_| LevelFilter::Debug);
+        LogArgs { log_level: self.log_level.or(level), log_file: self.log_file.clone() }
+    }
+
+    /// `--quiet`: what nobody asked for, in a place or at a level of its own, is not said on stderr unless it is an error.
+    pub fn with_quiet(&self, quiet: bool) -> Self {
+        let asked = self.log_level.is_some() || self.log_file.is_some() || is_asked_by_the_environment();
+        let level = (quiet && !asked).then_some(LevelFilter::Error);
         LogArgs { log_level: self.log_level.or(level), log_file: self.log_file.clone() }
     }
 
@@ -97,5 +108,24 @@ impl LogArgs {
             }
         }
         builder.try_init().map_err(|error| Failure::trouble(format!("the log cannot be set up: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_leaves_errors_unless_more_was_asked_for() {
+        let args = |log_level, file: Option<&str>| LogArgs { log_level, log_file: file.map(PathBuf::from) };
+        let plain = (!is_asked_by_the_environment()).then_some(LevelFilter::Error);
+        for (given, quiet, expected) in [
+            (args(None, None), true, plain),
+            (args(None, None), false, None),
+            (args(Some(LevelFilter::Warn), None), true, Some(LevelFilter::Warn)),
+            (args(None, Some("log")), true, None),
+        ] {
+            assert_eq!(given.with_quiet(quiet).log_level, expected, "{given:?} {quiet}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod text;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
+pub use self::json::Device;
 use self::json::Json;
 use self::rows::{Deleted, Depth, Lister, Row};
 pub use self::text::mode;

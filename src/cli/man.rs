@@ -8,8 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::epilogue::{Epilogue, Example, Note};
 use super::{
-    Cli, Failure, args, browse, cat, check, commit, completions, convert, diff, doctor, explain, extract,
-    inspect, layers, list, ls, mount, refresh, stats, store, terminal, umount, unpack, waste,
+    Cli, Failure, args, browse, cat, check, commit, compat, completions, convert, diff, doctor, explain,
+    extract, inspect, layers, list, ls, mount, refresh, stats, store, terminal, umount, unpack, waste,
 };
 
 /// What follows the options in the help and the man page.
@@ -19,6 +19,10 @@ pub const EPILOGUE: Epilogue = Epilogue {
         Example {
             what: "install it",
             command: "lamina man mount > /usr/local/share/man/man1/lamina-mount.1",
+        },
+        Example {
+            what: "the page of the command line of mount(8), which is in section 8",
+            command: "lamina man mount.fuse.lamina | man -l -",
         },
     ],
     notes: &[],
@@ -60,6 +64,9 @@ pub enum Page {
     Doctor,
     Completions,
     Man,
+    // The command line of mount(8), which is no command: in section 8.
+    #[value(name = "mount.fuse.lamina")]
+    Helper,
 }
 
 impl Page {
@@ -88,6 +95,7 @@ impl Page {
             Page::Doctor => "doctor",
             Page::Completions => "completions",
             Page::Man => "man",
+            Page::Helper => "mount.fuse.lamina",
         }
     }
 
@@ -115,7 +123,7 @@ impl Page {
             Page::Store => store::EPILOGUE,
             Page::Doctor => doctor::EPILOGUE,
             Page::Completions => completions::EPILOGUE,
-            Page::Man => EPILOGUE,
+            Page::Man | Page::Helper => EPILOGUE,
         }
     }
 
@@ -130,8 +138,11 @@ impl Page {
 
 /// Prints the page.
 pub fn run(args: &ManArgs) -> Result<(), Failure> {
-    let text =
-        render(args.page).map_err(|error| Failure::trouble(format!("the page cannot be made: {error}")))?;
+    let page = match args.page {
+        Some(Page::Helper) => compat::page::render(),
+        page => render(page),
+    };
+    let text = page.map_err(|error| Failure::trouble(format!("the page cannot be made: {error}")))?;
     terminal::print(&text)
 }
 
@@ -242,7 +253,9 @@ mod tests {
 
     #[test]
     fn every_command_has_a_page() {
-        let mut pages: Vec<&str> = Page::value_variants().iter().map(|page| page.name()).collect();
+        let helper = |page: &&Page| **page == Page::Helper;
+        let mut pages: Vec<&str> =
+            Page::value_variants().iter().filter(|page| !helper(page)).map(|page| page.name()).collect();
         let root = Cli::command();
         let mut commands: Vec<&str> = root.get_subcommands().map(Command::get_name).collect();
         pages.sort_unstable();

@@ -102,7 +102,8 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Cat(cat) => cli.log.init().and_then(|()| cat::run(cat)),
         Command::Extract(extract) => cli.log.init().and_then(|()| extract::run(extract)),
         Command::Run(run) => {
-            return cli.log.init().and_then(|()| run::run(run)).map_err(Failure::not_run);
+            let log = cli.log.with_quiet(run.store.quiet);
+            return log.init().and_then(|()| run::run(run)).map_err(Failure::not_run);
         }
         Command::Diff(diff) => {
             return cli.log.init().map_err(Failure::unanswered).and_then(|()| diff::run(diff));
@@ -120,7 +121,9 @@ fn run(args: &[OsString]) -> Result<Answer, Failure> {
         Command::Layers(layers) => cli.log.init().and_then(|()| layers::run(layers)),
         Command::Unpack(unpack) => cli.log.init().and_then(|()| unpack::run(unpack)),
         Command::Commit(commit) => cli.log.init().and_then(|()| commit::run(commit)),
-        Command::Convert(convert) => cli.log.init().and_then(|()| convert::run(convert)),
+        Command::Convert(convert) => {
+            cli.log.with_quiet(convert.store.quiet).init().and_then(|()| convert::run(convert))
+        }
         Command::Store(store) => cli.log.init().and_then(|()| store::run(store)),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),

@@ -14,13 +14,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use resolve::{
-    Access, Enforce, Form, MountFlags, behaviour, mount_flags, permission_checks, record_owners, summary,
-    summary_of_flags,
+    Access, Enforce, Form, MountFlags, behaviour, labels, mount_flags, permission_checks,
+    readable_by_the_next, record_owners, summary, summary_of_flags,
 };
 
 use crate::config::{
     Acl, Durability, IdRange, Index, Namespace, RedirectDir, StatOverride, Whiteouts, Xattrs, Xino,
 };
+use crate::fuse::{Label, LabelOption};
 use crate::source::{LayerList, unescape};
 
 /// An option that is either asked for or refused (`suid`, `nosuid`).
@@ -73,6 +74,8 @@ pub struct Options {
     /// The flags of a mount that stands are changed, and nothing is mounted.
     pub remount: Option<Switch>,
     pub debug: Option<Switch>,
+    /// `context=` and the like, each at most once.
+    pub labels: Vec<Label>,
     /// `fsname=`: the first field of /proc/mounts.
     pub source_name: Option<String>,
     /// `max_threads=`.
@@ -145,7 +148,7 @@ pub enum OptionError {
 }
 
 /// Options of mount(8) that ask for nothing of us: they are for mount(8) itself, for systemd, or name what is so anyway.
-const TAKEN: [&str; 27] = [
+const TAKEN: [&str; 31] = [
     "defaults",
     "relatime",
     "norelatime",
@@ -171,6 +174,11 @@ const TAKEN: [&str; 27] = [
     "noiversion",
     "symfollow",
     "clone_fd",
+    // How bytes travel is FUSE's to negotiate, and what a file holds stays in the kernel's cache in any case.
+    "splice_read",
+    "splice_write",
+    "splice_move",
+    "kernel_cache",
     "nooverride_creds",
     "",
 ];
@@ -180,26 +188,46 @@ const TAKEN: [&str; 27] = [
 const TAKEN_WITH_VALUE: [&str; 4] = ["subtype", "comment", "uhelper", "helper"];
 
 /// Known options without effect, and why.
-const UNSUPPORTED: [(&str, &str); 19] = [
+const UNSUPPORTED: [(&str, &str); 39] = [
     ("nfs_export", "the mount cannot be exported by file handle"),
     ("uuid", "the file system id is always that of the upper"),
     ("verity", "fs-verity digests of metacopy files are not checked"),
     ("override_creds", "layers are always accessed with the daemon's credentials"),
     ("writeback", "writes reach the layer at once, they are not cached in the kernel"),
     ("fast_ino", "inode numbers are always those of the layers"),
+    ("fast_ino_check", "inode numbers are always those of the layers"),
     ("auto_unmount", "the daemon unmounts when it is told to end; clear a dead mount with lamina umount"),
     ("max_idle_threads", "the number of threads is fixed"),
     ("plugins", "layers are directories"),
-    ("threaded", "several threads always serve"),
-    ("context", "SELinux contexts of a mount are not passed on"),
-    ("fscontext", "SELinux contexts of a mount are not passed on"),
-    ("defcontext", "SELinux contexts of a mount are not passed on"),
-    ("rootcontext", "SELinux contexts of a mount are not passed on"),
     ("seclabel", "security labels are those of the layers"),
     ("nosymfollow", "symbolic links are always followed"),
     ("bind", "this is not a bind mount"),
     ("mand", "Linux has no mandatory locks any more"),
     ("iversion", "change counters are not kept"),
+    ("max_write", "sizes of requests are agreed on with the kernel"),
+    ("max_read", "sizes of requests are agreed on with the kernel"),
+    ("auto_cache", "what the kernel keeps of a file is always that of the layers"),
+    ("direct_io", "what the kernel keeps of a file is always that of the layers"),
+    ("entry_timeout", "give timeout=SECONDS: names and attributes have one"),
+    ("attr_timeout", "give timeout=SECONDS: names and attributes have one"),
+    ("ac_attr_timeout", "give timeout=SECONDS: names and attributes have one"),
+    ("negative_timeout", "give timeout=SECONDS: names and attributes have one"),
+    ("uid", "give squash_to_uid=ID, or uidmapping="),
+    ("gid", "give squash_to_gid=ID, or gidmapping="),
+    ("umask", "modes are those of the layers"),
+    ("fmask", "modes are those of the layers"),
+    ("dmask", "modes are those of the layers"),
+    ("remember", "inode numbers are those of the layers, and stay"),
+    ("noforget", "inode numbers are those of the layers, and stay"),
+    ("modules", "there are no modules; a layer may be any directory"),
+    ("fd", "lamina opens /dev/fuse itself"),
+    ("rootmode", "the root's mode is that of the layers"),
+    ("user_id", "the mount belongs to who makes it"),
+    ("group_id", "the mount belongs to who makes it"),
+    ("blkdev", "a layer is a directory, not a device"),
+    ("blksize", "a layer is a directory, not a device"),
+    ("setuid", "mount as that user: the mount belongs to who makes it"),
+    ("drop_privileges", "layers are accessed with the daemon's credentials"),
 ];
 
 impl Options {
@@ -244,7 +272,7 @@ impl Options {
             (name, word.value.as_deref()),
             ("nfs_export" | "verity" | "override_creds", Some(b"off"))
                 | ("uuid", Some(b"auto" | b"null"))
-                | ("writeback" | "fast_ino" | "threaded", Some(b"0"))
+                | ("writeback" | "fast_ino" | "fast_ino_check", Some(b"0"))
                 | ("plugins", Some(b""))
         );
         if as_it_is {
@@ -271,6 +299,11 @@ impl Options {
         self.unhonoured.push(Unhonoured { option: word.to_string(), why });
     }
 
+    fn label(&mut self, label: Label) {
+        self.labels.retain(|former| former.option() != label.option());
+        self.labels.push(label);
+    }
+
     /// The two exclude each other: of both, the later one counts.
     fn allow(&mut self, access: Access) {
         let overruled = match (self.access, access) {
@@ -282,6 +315,29 @@ impl Options {
             self.unhonoured.push(Unhonoured { option: option.to_owned(), why: Why::Void(reason) });
         }
         self.access = Some(access);
+    }
+
+    /// `fsync=`: numbers are fuse-overlayfs's, words the kernel's.
+    fn sync_copies(&mut self, value: &Value<'_>) -> Result<(), OptionError> {
+        let values = [
+            ("1", Durability::SyncCopyUp),
+            ("0", Durability::None),
+            ("auto", Durability::SyncCopyUp),
+            ("strict", Durability::SyncCopyUp),
+            ("volatile", Durability::Volatile),
+        ];
+        let durability = value.one_of(&values)?;
+        if value.bytes == b"strict" {
+            self.ignore(
+                value.word,
+                Why::Unsupported("copies of files are synced, those of directories are not"),
+            );
+        }
+        // volatile asks for more than fsync=0 does.
+        if self.durability != Some(Durability::Volatile) || !matches!(value.bytes, b"0" | b"1") {
+            self.durability = Some(durability);
+        }
+        Ok(())
     }
 
     fn apply_flag(&mut self, name: &str) -> Taken {
@@ -360,14 +416,8 @@ impl Options {
                 ];
                 self.whiteouts = Some(value.one_of(&values)?);
             }
-            "fsync" => {
-                let values = [("1", Durability::SyncCopyUp), ("0", Durability::None)];
-                let durability = value.one_of(&values)?;
-                // volatile asks for more than fsync=0 does.
-                if self.durability != Some(Durability::Volatile) {
-                    self.durability = Some(durability);
-                }
-            }
+            // fuse-overlayfs 2 takes the second for the first; without a value it is mount(8)'s.
+            "fsync" | "sync" => self.sync_copies(&value)?,
             "noxattrs" => self.xattrs = Some(value.one_of(&[("1", Xattrs::Off), ("0", Xattrs::On)])?),
             "uidmapping" => self.uid_map = value.id_ranges()?,
             "gidmapping" => self.gid_map = value.id_ranges()?,
@@ -385,7 +435,15 @@ impl Options {
             "fsname" if value.bytes.is_empty() => return Err(value.wrong("give a name")),
             "fsname" => self.source_name = Some(String::from_utf8_lossy(&value.unescaped()?).into_owned()),
             "max_threads" => self.threads = Some(value.threads()?),
-            _ => return Ok(Taken::No),
+            "threaded" => {
+                if value.one_of(&[("0", Switch::Off), ("1", Switch::On)])? == Switch::Off {
+                    self.threads = Some(1);
+                }
+            }
+            _ => match LabelOption::named(name.as_bytes()) {
+                Some(option) => self.label(value.label(option)?),
+                None => return Ok(Taken::No),
+            },
         }
         Ok(Taken::Yes)
     }
@@ -428,6 +486,10 @@ impl Value<'_> {
         })
     }
 
+    fn label(&self, option: LabelOption) -> Result<Label, OptionError> {
+        Label::new(option, &self.unescaped()?).map_err(|expected| self.wrong(expected))
+    }
+
     fn number(&self, what: &str) -> Result<u32, OptionError> {
         let number = std::str::from_utf8(self.bytes).ok().and_then(|text| text.parse().ok());
         number.ok_or_else(|| self.wrong(format!("give {what}, a number up to {}", u32::MAX)))
@@ -450,10 +512,11 @@ impl Value<'_> {
     /// `ID:MAPPED:LEN[:...]`: ids from ID in the layers are shown as ids from MAPPED (tried with fuse-overlayfs 1.10:
     /// `uidmapping=0:1000:1` shows a file of user 0 as one of user 1000). podman puts a colon before the first, too.
     fn id_ranges(&self) -> Result<Vec<IdRange>, OptionError> {
-        let expected = "give ID:MAPPED:LEN, or several of them with colons between; each id below 4294967295";
+        let expected =
+            "give ID:MAPPED:LEN, or several of them with colons or commas between; each id below 4294967295";
         let text = std::str::from_utf8(self.bytes).map_err(|_| self.wrong(expected))?;
         let text = text.strip_prefix(':').unwrap_or(text);
-        let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+        let numbers: Result<Vec<u32>, _> = text.split([':', ',']).map(str::parse).collect();
         let numbers = numbers.map_err(|_| self.wrong(expected))?;
         let (ranges, rest) = numbers.as_chunks::<3>();
         if !rest.is_empty() {

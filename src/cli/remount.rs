@@ -62,7 +62,7 @@ fn may_be_writable(mountpoint: &Path, info: &MountInfo) -> Result<(), Failure> {
 fn without_effect(options: &Options, live: Option<&MountInfo>) -> Vec<Unhonoured> {
     let of_the_kernel = |one: &&Unhonoured| {
         let name = one.option.split('=').next().unwrap_or_default();
-        one.why == Why::Unknown && OF_THE_KERNEL.contains(&name)
+        matches!(one.why, Why::Unknown | Why::Unsupported(_)) && OF_THE_KERNEL.contains(&name)
     };
     let mut all: Vec<Unhonoured> =
         options.unhonoured.iter().filter(|one| !of_the_kernel(one)).cloned().collect();
@@ -96,6 +96,7 @@ fn differing(options: &Options, info: &MountInfo) -> Vec<&'static str> {
         ("uidmapping", !options.uid_map.is_empty() && options.uid_map != live.uid_map),
         ("gidmapping", !options.gid_map.is_empty() && options.gid_map != live.gid_map),
         ("xattr_permissions", differs(options.stat_override, live.stat_override)),
+        ("context", !options.labels.is_empty() && options.labels != current.labels),
         ("timeout", differs(options.timeout, live.timeout)),
     ];
     table.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
@@ -170,7 +171,10 @@ mod tests {
 
     #[test]
     fn what_a_remount_cannot_change_is_named() {
-        let live = info(Some("/none/u"), "redirect_dir=on,index=off,xino=auto,volatile,noatime");
+        let live = info(
+            Some("/none/u"),
+            "redirect_dir=on,index=off,xino=auto,volatile,noatime,context=\"u:r:t:s0:c1,c2\"",
+        );
         for (text, expected) in [
             ("remount,rw,relatime,user_id=0,group_id=0,default_permissions,allow_other,max_read=9", &[][..]),
             ("remount,bogus", &["bogus"]),
@@ -182,6 +186,8 @@ mod tests {
             ("remount,lowerdir=/none/b", &["lowerdir"]),
             ("remount,lowerdir=/none/base:/none/top", &["lowerdir"]),
             ("remount,upperdir=/x,workdir=/y", &["upperdir", "workdir"]),
+            ("remount,context=\"u:r:t:s0:c1,c2\"", &[]),
+            ("remount,context=\"u:r:t:s0:c1\"", &["context"]),
             ("remount,index=on,noacl,timeout=0", &["index", "noacl", "timeout"]),
         ] {
             let all = without_effect(&parsed(text), Some(&live));

@@ -1,5 +1,7 @@
 //! `lamina run`: a command in a tree of its own.
 
+mod tree;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -8,25 +10,23 @@ use std::sync::Arc;
 
 use clap::ValueHint;
 
+use tree::Tree;
+
 use super::epilogue::{Epilogue, Example, Note};
 use super::image_args::{SelectArgs, StoreArgs};
-use super::options::{Enforce, Form, Options};
-use super::start::{self, ImageOptions, Process, Ready, Request};
 use super::{Answer, Failure};
-use crate::config::{Durability, LowerSpec, StackSpec, StatOverride};
+use crate::config::{StackSpec, StatOverride};
 use crate::error::describe;
-use crate::fuse::Mounted;
 use crate::image::ImageConfig;
 use crate::image::store::Lease;
 use crate::sandbox::bind::Bind;
 use crate::sandbox::command::{self, Entrypoint, Environment, Variable};
 use crate::sandbox::ids::{self, IdFacts, IdPlan};
 use crate::sandbox::mounts::{FoundBind, Kind};
-use crate::sandbox::scratch::{self, Scratch};
+use crate::sandbox::scratch;
 use crate::sandbox::{Plan, Said, Workdir, enter};
-use crate::source::facts::Privilege;
 use crate::source::images::Images;
-use crate::source::preflight::{self, Covering};
+use crate::source::preflight;
 use crate::source::{self, Source};
 
 /// The exit codes, which are those of podman.
@@ -122,7 +122,7 @@ pub struct RunArgs {
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(super) store: StoreArgs,
 }
 
 /// Is it this command that the words are for? Asked where they cannot be parsed, so that the exit code is not taken for that
@@ -169,14 +169,18 @@ pub fn run(args: &RunArgs) -> Result<Answer, Failure> {
         // What the caller keeps must be the caller's, and not belong to ids that it cannot even remove.
         _ => args.upper.is_some().then_some(StatOverride::Containers),
     };
+    let tree = Tree { stack, upper: args.upper.clone(), owners };
     let quiet = args.store.quiet;
+    if quiet && log::max_level() == log::LevelFilter::Warn {
+        // Nobody has asked for more than what goes unasked, and now not for that either.
+        log::set_max_level(log::LevelFilter::Error);
+    }
     let say = |said: Said<'_, Failure>| match said {
         Said::Error(failure) => eprintln!("{failure}"),
         Said::Warning(_) if quiet => {}
         Said::Warning(text) => eprintln!("lamina: warning: {text}"),
     };
-    let raise = |scratch: &Scratch| raise(args.upper.as_deref(), owners, stack, scratch);
-    let code = enter(&plan, raise, &say)?;
+    let code = enter(&plan, |scratch| tree.raise(scratch), &say)?;
     drop(leases);
     if let (125, Some(upper)) = (code, upper) {
         upper.put_away();
@@ -222,44 +226,6 @@ fn open(args: &RunArgs, sources: Vec<Source>) -> Result<Opened, Failure> {
     }
     preflight::raise_descriptor_limit(stack.lowers.len() + stack.data_only.len() + 1)?;
     Ok(Opened { stack, config, leases: images.into_leases() })
-}
-
-/// Mounts the tree, in the process that serves it.
-fn raise(
-    upper: Option<&Path>,
-    owners: Option<StatOverride>,
-    mut stack: StackSpec,
-    scratch: &Scratch,
-) -> Result<Mounted, Failure> {
-    let mut options = Options { stat_override: owners, ..Options::default() };
-    if upper.is_none() {
-        // It is thrown away: after a crash it is gone in any case.
-        options.durability = Some(Durability::None);
-    }
-    let request = Request {
-        sources: Vec::new(),
-        upper: Some(upper.map_or_else(|| scratch.upper(), Path::to_owned)),
-        work: upper.is_none().then(|| scratch.work()),
-        mountpoint: scratch.root(),
-        covering: Covering::Refused,
-        images: ImageOptions::default(),
-        options,
-        form: Form::Command,
-        enforce: Enforce::WhereUsual,
-        process: Process::Foreground,
-        name: None,
-    };
-    stack.lowers.push(LowerSpec::Directory(scratch.base()));
-    stack.upper = start::upper_spec(&request)?;
-    let Some(Ready { overlay, spec, made, .. }) = start::open(&request, stack, Privilege::of_this_process())?
-    else {
-        return Err(Failure::trouble("the tree was not opened"));
-    };
-    let mounted = crate::fuse::mount(Arc::new(overlay), &spec)?;
-    if let Some(made) = made {
-        made.keep();
-    }
-    Ok(mounted)
 }
 
 /// The upper that the caller keeps.

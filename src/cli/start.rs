@@ -24,7 +24,8 @@ use crate::fuse::{AccessPolicy, MountSpec, Mounted, Observer, PermissionChecks, 
 use crate::image::ImageError;
 use crate::image::store::Lease;
 use crate::overlay::Overlay;
-use crate::source::facts::{Owners, Privilege, gather};
+use crate::source::container_store::NextUser;
+use crate::source::facts::{Owners, Privilege, Selinux, gather};
 use crate::source::images::{self, Images};
 use crate::source::preflight::{self, Checked, Covering, Facts, Found, Refusal, Role};
 use crate::source::{self, Source};
@@ -154,10 +155,14 @@ pub(super) fn open(
     umask(Mode::empty());
     let owners = Owners::of_this_process(privilege);
     let behaviour = options::behaviour(&request.options, request.form, privilege);
+    let next_user = || stack.upper.as_ref().map_or(NextUser::TheSame, |upper| NextUser::of(&upper.upper));
+    let behaviour = options::readable_by_the_next(behaviour, &request.options, request.form, next_user);
     let behaviour = options::record_owners(behaviour, &request.options, &stack, owners);
     let overlay = Overlay::open_stack(&stack, &behaviour)?;
     let mut in_effect = options::summary(&behaviour);
     in_effect.extend(options::summary_of_flags(&options::mount_flags(&request.options, privilege)));
+    let labels = options::labels(&request.options, privilege, Selinux::of_this_machine());
+    in_effect.extend(labels.iter().map(ToString::to_string));
     let about = About { stack, mountpoint, in_effect };
     let info = about.encoded()?;
     let spec = mount_spec(request, &about.stack, &behaviour, (privilege, owners), &about.mountpoint, info);
@@ -203,7 +208,7 @@ fn layers(
 /// What was asked and has no effect: refused on our own command line, named on the other, whose callers pass on options
 /// that are meant for the kernel.
 fn report_without_effect(request: &Request, stack: &StackSpec, privilege: Privilege) -> Result<(), Failure> {
-    let ignored = request.options.without_effect(stack, privilege);
+    let ignored = request.options.without_effect(stack, privilege, Selinux::of_this_machine());
     match (request.form, ignored.as_slice()) {
         (_, []) => Ok(()),
         (Form::Compatible, all) => {
@@ -347,6 +352,7 @@ fn mount_spec(
         // The kernel has no ACLs without its own checks.
         acl: if permissions == PermissionChecks::Kernel { behaviour.acl } else { Acl::Off },
         permissions,
+        labels: options::labels(&request.options, privilege, Selinux::of_this_machine()).to_vec(),
         threads: request.options.threads.unwrap_or(0),
         info,
     }

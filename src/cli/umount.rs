@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueHint;
 
 use super::Failure;
-use super::epilogue::{Epilogue, Example};
+use super::epilogue::{Epilogue, Example, Note};
 use crate::control::unmount::{Busy, Unmounted, unmount};
 
 /// What follows the options in the help and the man page.
@@ -20,7 +20,12 @@ pub const EPILOGUE: Epilogue = Epilogue {
             command: "lamina umount --lazy mnt1 mnt2",
         },
     ],
-    notes: &[],
+    notes: &[Note {
+        heading: "How long it takes",
+        text: "It returns when the daemon has ended: a few milliseconds. A mount namespace that was made while the mount stood (of a \
+               container, say) has a copy of it, and keeps the daemon: after 20 seconds that is said, with a process that lives in \
+               it, and is no failure. With --lazy it is said at once.",
+    }],
 };
 
 /// `lamina umount`.
@@ -52,8 +57,14 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
 fn one(mountpoint: &Path, busy: Busy) -> Result<(), Failure> {
     match unmount(mountpoint, busy) {
         Ok(Unmounted::Ended) => Ok(()),
-        Ok(Unmounted::DaemonRuns(pid)) => {
-            log::warn!("{} is unmounted; its daemon (pid {pid}) still runs", mountpoint.display());
+        Ok(Unmounted::DaemonRuns { pid, kept_by }) => {
+            let why = match kept_by {
+                Some(process) => {
+                    format!("process {process} lives in a mount namespace that has a copy of it")
+                }
+                None => "something has files of it open".to_owned(),
+            };
+            log::warn!("{} is unmounted; its daemon (pid {pid}) still runs: {why}", mountpoint.display());
             Ok(())
         }
         Err(error) => Err(Failure::trouble(error.to_string()).hint(error.hint())),

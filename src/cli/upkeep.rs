@@ -14,20 +14,23 @@ use crate::error::describe;
 use crate::source::preflight::{Refusal, Role};
 
 /// A directory, by its absolute path without symbolic links.
-pub fn directory(path: &Path, what: &str) -> Result<PathBuf, Failure> {
-    let cannot = |why: &str| Failure::trouble(format!("{what} '{}' cannot be used: {why}", path.display()));
+pub fn directory(path: &Path, role: Role) -> Result<PathBuf, Failure> {
+    let cannot = |why: &str| Failure::trouble(format!("{role} '{}' cannot be used: {why}", path.display()));
     let real = fs::canonicalize(path).map_err(|error| cannot(&describe(&error)).hint("check the path"))?;
     match real.is_dir() {
         true => Ok(real),
-        false => {
-            Err(cannot("it is not a directory").hint("give the directory that --upper (upperdir=) names"))
-        }
+        false => Err(cannot("it is not a directory").hint(match role {
+            Role::Work => "give the directory that --work (workdir=) names",
+            Role::Upper | Role::Layer | Role::DataLayer => {
+                "give the directory that --upper (upperdir=) names"
+            }
+        })),
     }
 }
 
 /// An upper directory; not the mount that has one.
 pub fn upper(path: &Path) -> Result<PathBuf, Failure> {
-    let real = directory(path, "upper directory")?;
+    let real = directory(path, Role::Upper)?;
     let mounts = mount_table()?;
     let mount = table::at(&mounts, &real).filter(|mount| mounts::is_fuse(&mount.fs_type));
     match mount.map(mounts::ask) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::mounts::{self, State};
+use super::mounts::{self, Listed, State};
 use super::unmount::resolve_mountpoint;
 use super::{MountInfo, table};
 use crate::error::describe;
@@ -53,21 +53,39 @@ pub(super) struct Reached {
     pub(super) owner: String,
 }
 
-/// The mount at `path`. Works in a process with one thread only.
-pub(super) fn reach(path: &Path) -> Result<Reached, ReachError> {
+/// The mount at `path`, and what it says of itself, if it does. Works in a process with one thread only.
+///
+/// # Errors
+/// There is none, or one that is none of ours.
+pub(super) fn find(path: &Path) -> Result<(PathBuf, Listed), ReachError> {
     let given = || path.to_owned();
     let unreachable = |source| ReachError::Unreachable { path: given(), source };
     let real = resolve_mountpoint(path).map_err(unreachable)?;
     let mounts = table::read().map_err(unreachable)?;
     let mount = table::at(&mounts, &real).ok_or_else(|| ReachError::NotMounted { path: given() })?;
-    let foreign = || ReachError::Foreign { path: given(), fs_type: mount.fs_type.clone() };
-    if !mounts::is_fuse(&mount.fs_type) {
-        return Err(foreign());
+    let state = match mounts::is_fuse(&mount.fs_type) {
+        true => mounts::ask(mount),
+        false => State::Foreign,
+    };
+    match state {
+        State::Foreign => Err(ReachError::Foreign { path: given(), fs_type: mount.fs_type.clone() }),
+        state => Ok((real, Listed { mount: mount.clone(), state })),
     }
-    let owner = mount.owner.map_or("another user".to_owned(), |uid| format!("user {uid}"));
-    match mounts::ask(mount) {
+}
+
+/// Who has mounted it, for messages.
+pub(super) fn owner_text(owner: Option<u32>) -> String {
+    owner.map_or("another user".to_owned(), |uid| format!("user {uid}"))
+}
+
+/// The mount at `path`, which answers. Works in a process with one thread only.
+pub(super) fn reach(path: &Path) -> Result<Reached, ReachError> {
+    let given = || path.to_owned();
+    let (real, Listed { mount, state }) = find(path)?;
+    let owner = owner_text(mount.owner);
+    match state {
         State::Live(info) => Ok(Reached { given: given(), real, info: *info, owner }),
-        State::Foreign => Err(foreign()),
+        State::Foreign => Err(ReachError::Foreign { path: given(), fs_type: mount.fs_type }),
         State::Dead => Err(ReachError::Dead { path: given() }),
         State::Closed => Err(ReachError::NotYours { path: given(), owner }),
         State::Silent(problem) => Err(ReachError::Silent { path: given(), problem }),

@@ -28,6 +28,11 @@ pub fn read() -> io::Result<Vec<Mount>> {
     Ok(parse(&fs::read("/proc/self/mountinfo")?))
 }
 
+/// All mounts of the mount namespace that a process lives in.
+pub fn of(process: u32) -> io::Result<Vec<Mount>> {
+    Ok(parse(&fs::read(format!("/proc/{process}/mountinfo"))?))
+}
+
 /// What is mounted at a path, on top.
 pub fn at<'a>(mounts: &'a [Mount], mountpoint: &Path) -> Option<&'a Mount> {
     mounts.iter().rev().find(|mount| mount.mountpoint == mountpoint)

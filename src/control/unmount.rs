@@ -12,8 +12,9 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::mounts::{self, State};
-use super::table;
+use super::mounts::{Listed, State};
+use super::reach::{self, ReachError};
+use super::table::{self, Mount};
 use crate::error::describe;
 use crate::sys::live;
 
@@ -33,26 +34,26 @@ pub enum Busy {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmounted {
     /// The mount is gone; its daemon has ended, or was dead already, or could not be asked for.
     Ended,
-    /// The mount is gone; the daemon still runs: something has files of it open.
-    DaemonRuns(u32),
+    /// The mount is gone; the daemon still runs: something has files of it open, or a copy of it lives in another mount
+    /// namespace.
+    DaemonRuns {
+        /// The daemon.
+        pid: u32,
+        /// A process that lives in such a namespace, where there is one that we may look at.
+        kept_by: Option<u32>,
+    },
 }
 
 /// Why a mount was not taken away.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say it
 pub enum UnmountError {
-    #[error("'{}' cannot be used: {}", .path.display(), describe(source))]
-    Unreachable { path: PathBuf, source: io::Error },
-    #[error("'{}' is not a mount point", .path.display())]
-    NotMounted { path: PathBuf },
-    #[error("'{}' is a mount of type {fs_type}, not one of lamina's", .path.display())]
-    Foreign { path: PathBuf, fs_type: String },
-    #[error("'{}' is not yours, but mounted by user {owner}", .path.display())]
-    NotYours { path: PathBuf, owner: u32 },
+    #[error(transparent)]
+    Unreached(#[from] ReachError),
     #[error("'{}' is in use", .path.display())]
     Busy { path: PathBuf },
     #[error("unmounting '{}': {message}", .path.display())]
@@ -65,16 +66,15 @@ impl UnmountError {
     /// What a person can do.
     pub fn hint(&self) -> String {
         match self {
-            UnmountError::Unreachable { .. } => "check the path".to_owned(),
-            UnmountError::NotMounted { .. } => "see what is mounted with: lamina list".to_owned(),
-            UnmountError::Foreign { .. } => "unmount it with umount".to_owned(),
+            UnmountError::Unreached(ReachError::Foreign { .. }) => "unmount it with umount".to_owned(),
             UnmountError::Busy { path } => format!(
                 "see who uses it with: fuser -vm '{0}'; to take it away from new users at once: lamina umount --lazy '{0}'",
                 path.display()
             ),
-            UnmountError::NotYours { .. } | UnmountError::Refused { .. } => {
+            UnmountError::Unreached(ReachError::NotYours { .. }) | UnmountError::Refused { .. } => {
                 "unmount it as the user who mounted it, or as root".to_owned()
             }
+            UnmountError::Unreached(error) => error.hint(),
             UnmountError::NoHelper { .. } => "install the package fuse3, or unmount as root".to_owned(),
         }
     }
@@ -82,19 +82,10 @@ impl UnmountError {
 
 /// Unmounts what lamina mounted at `path`, living or dead, and waits until its daemon has ended.
 pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
-    let unreachable = |source| UnmountError::Unreachable { path: path.to_owned(), source };
-    let real = resolve_mountpoint(path).map_err(unreachable)?;
-    let mounts = table::read().map_err(unreachable)?;
-    let mount =
-        table::at(&mounts, &real).ok_or_else(|| UnmountError::NotMounted { path: path.to_owned() })?;
-    let foreign = || UnmountError::Foreign { path: path.to_owned(), fs_type: mount.fs_type.clone() };
-    if !mounts::is_fuse(&mount.fs_type) {
-        return Err(foreign());
-    }
-    let daemon = match mounts::ask(mount) {
-        State::Foreign => return Err(foreign()),
+    let (real, Listed { mount, state }) = reach::find(path)?;
+    let daemon = match state {
         State::Live(info) => Daemon::find(info.pid),
-        State::Dead | State::Closed | State::Silent(_) => None,
+        State::Foreign | State::Dead | State::Closed | State::Silent(_) => None,
     };
     take_away_patiently(path, &real, busy).map_err(|error| whose(error, mount.owner))?;
     let patience = match busy {
@@ -103,9 +94,24 @@ pub fn unmount(path: &Path, busy: Busy) -> Result<Unmounted, UnmountError> {
         Busy::Detach => MOMENT,
     };
     match daemon {
-        Some(daemon) if !daemon.has_ended_within(patience) => Ok(Unmounted::DaemonRuns(daemon.pid)),
+        Some(daemon) if !daemon.has_ended_within(patience) => {
+            Ok(Unmounted::DaemonRuns { pid: daemon.pid, kept_by: who_has_a_copy(&mount) })
+        }
         _ => Ok(Unmounted::Ended),
     }
+}
+
+/// A mount namespace that was made while a mount stood has a copy of it, which keeps the file system for as long as the
+/// namespace lives.
+fn who_has_a_copy(mount: &Mount) -> Option<u32> {
+    let is_copy = |other: &Mount| {
+        (&other.mountpoint, &other.fs_type, &other.source)
+            == (&mount.mountpoint, &mount.fs_type, &mount.source)
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // What has ended meanwhile, or may not be looked at, tells nothing.
+    pids.find(|pid: &u32| table::of(*pid).is_ok_and(|mounts| mounts.iter().any(is_copy)))
 }
 
 /// Where a mount point really is, though the mount on it may be dead (then only its parent can be resolved).
@@ -125,7 +131,7 @@ pub(super) fn resolve_mountpoint(path: &Path) -> io::Result<PathBuf> {
 fn whose(error: UnmountError, owner: Option<u32>) -> UnmountError {
     match (error, owner) {
         (UnmountError::Refused { path, .. }, Some(owner)) if owner != nix::unistd::getuid().as_raw() => {
-            UnmountError::NotYours { path, owner }
+            ReachError::NotYours { path, owner: reach::owner_text(Some(owner)) }.into()
         }
         (error, _) => error,
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Finding, Level};
+use crate::sandbox::probe::Settings;
 use crate::source::facts::Privilege;
 use crate::sys::identity;
 
@@ -22,6 +23,8 @@ pub struct Facts {
     pub no_new_privs: bool,
     /// The AppArmor profile that confines it.
     pub apparmor: Option<String>,
+    /// May user namespaces give nothing to programs without a profile (`kernel.apparmor_restrict_unprivileged_userns`)?
+    pub restricted: bool,
     /// By what it looks like a container.
     pub container: Option<&'static str>,
 }
@@ -40,6 +43,7 @@ impl Facts {
             seccomp: field(&status, "Seccomp:") == Some("2"),
             no_new_privs: field(&status, "NoNewPrivs:") == Some("1"),
             apparmor: profile(&label),
+            restricted: Settings::look_up().apparmor.is_some_and(|on| on != 0),
             container: ["/run/.containerenv", "/.dockerenv"]
                 .into_iter()
                 .find(|file| Path::new(file).exists()),
@@ -83,6 +87,11 @@ pub fn judge(facts: &Facts) -> Finding {
     if let Some(profile) = &facts.apparmor {
         parts.push(format!("under the AppArmor profile {}", profile.escape_debug()));
         remedies.push("--security-opt apparmor=unconfined");
+    }
+    if facts.restricted {
+        parts.push(
+            "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns)".to_owned(),
+        );
     }
     if facts.privilege == Privilege::None && facts.uid == 0 {
         remedies.push("--cap-add SYS_ADMIN");

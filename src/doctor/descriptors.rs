@@ -3,6 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Finding, Level, Use};
+use crate::source::preflight::SPARE_DESCRIPTORS;
 
 /// The limits, descriptors; `u64::MAX` is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,8 @@ impl Facts {
     }
 }
 
-/// What a mount itself needs, beside one for each layer.
-const LEAST: u64 = 192;
+/// What a mount of one layer with an upper needs.
+const LEAST: u64 = SPARE_DESCRIPTORS + 2;
 /// From here on, many open files and directories are no trouble.
 const ENOUGH: u64 = 4096;
 

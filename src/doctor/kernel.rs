@@ -3,8 +3,9 @@
 use std::fmt;
 use std::fs;
 
-use super::{Finding, Level, Use};
+use super::{Finding, Level, Use, confinement};
 use crate::source::facts::Privilege;
+use crate::sys::{SysResult, uring};
 
 /// A release, as uname(2) has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,19 +92,25 @@ pub struct IoUring {
     pub release: Release,
     /// /sys/module/fuse/parameters/enable_uring; `None` where there is none.
     pub enabled: Option<bool>,
+    /// What io_uring_setup(2) answers.
+    pub ring: SysResult<()>,
     /// `kernel.io_uring_disabled`: 0 for nobody, 1 for ordinary users, 2 for all.
     pub disabled: Option<u64>,
+    /// Does a seccomp filter apply?
+    pub seccomp: bool,
 }
 
 impl IoUring {
-    /// Looks it up.
-    pub fn look_up(release: Release) -> Self {
+    /// Looks it up, and tries to make a ring.
+    pub fn look_up(release: Release, around: &confinement::Facts) -> Self {
         let text = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
         IoUring {
             release,
             enabled: text("/sys/module/fuse/parameters/enable_uring")
                 .map(|value| value == "Y" || value == "1"),
+            ring: uring::try_ring(),
             disabled: text("/proc/sys/kernel/io_uring_disabled").and_then(|value| value.parse().ok()),
+            seccomp: around.seccomp,
         }
     }
 }
@@ -117,22 +124,33 @@ pub fn judge_io_uring(facts: &IoUring) -> Finding {
     if !facts.release.has(IO_URING) {
         return less(Level::Missing, "FUSE over io_uring needs Linux 6.14", "a kernel of 6.14 or later");
     }
-    match (facts.enabled, facts.disabled) {
-        (None, _) => less(
+    let refused = facts.ring.err().map(|errno| {
+        let (by, remedy) = match (facts.disabled, facts.seccomp) {
+            (Some(1 | 2), _) => ("kernel.io_uring_disabled", "as root: sysctl -w kernel.io_uring_disabled=0"),
+            (_, true) => ("a seccomp filter, as in a container", "--security-opt seccomp=unconfined"),
+            _ => ("the kernel", "a kernel with CONFIG_IO_URING"),
+        };
+        (format!("io_uring is refused by {by} ({})", errno.desc()), remedy)
+    });
+    let without = match facts.enabled {
+        None => Some((
             Level::Missing,
-            "the kernel was built without FUSE over io_uring, or its driver is not loaded",
+            "the kernel was built without FUSE over io_uring, or its driver is not loaded, or /sys is not mounted",
             "a kernel with CONFIG_FUSE_IO_URING; modprobe fuse",
-        ),
-        (Some(false), _) => less(
+        )),
+        Some(false) => Some((
             Level::Limited,
             "FUSE over io_uring is switched off",
             "as root: echo Y > /sys/module/fuse/parameters/enable_uring",
-        ),
-        (Some(true), Some(1 | 2)) => less(
-            Level::Limited,
-            "io_uring is refused (kernel.io_uring_disabled)",
-            "as root: sysctl -w kernel.io_uring_disabled=0",
-        ),
-        (Some(true), _) => Finding::ok("io_uring", format!("FUSE over io_uring is switched on; {unused}")),
+        )),
+        Some(true) => None,
+    };
+    match (without, refused) {
+        (None, None) => Finding::ok("io_uring", format!("FUSE over io_uring is switched on; {unused}")),
+        (Some((level, what, remedy)), None) => less(level, what, remedy),
+        (None, Some((what, remedy))) => less(Level::Limited, &what, remedy),
+        (Some((level, what, remedy)), Some((refused, lifts))) => {
+            less(level, &format!("{what}; {refused}"), &format!("{remedy}; {lifts}"))
+        }
     }
 }

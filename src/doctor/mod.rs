@@ -188,7 +188,7 @@ pub fn examine(places: &Places) -> std::io::Result<Examined> {
         trial::judge_mount(&trials, &around),
         namespaces::judge(&namespaces, &around),
         namespaces::judge_ids(&namespaces, &around),
-        trial::judge_sandbox(&trials, &namespaces),
+        trial::judge_sandbox(&trials, &namespaces, &around),
         trial::judge_proc(&trials),
         podman::judge(&podman::Facts::look_up(), &around),
         descriptors::judge(descriptors::Facts::look_up()),
@@ -198,7 +198,7 @@ pub fn examine(places: &Places) -> std::io::Result<Examined> {
     }
     findings.push(store::judge(places.store.as_deref(), &store::Facts::look_up(places.store.as_deref())));
     findings.push(kernel::judge_passthrough(&release, around.privilege));
-    findings.push(kernel::judge_io_uring(&kernel::IoUring::look_up(release)));
+    findings.push(kernel::judge_io_uring(&kernel::IoUring::look_up(release, &around)));
     Ok(Examined { findings })
 }
 

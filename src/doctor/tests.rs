@@ -21,6 +21,7 @@ fn around(privilege: Privilege) -> Around {
         seccomp: false,
         no_new_privs: false,
         apparmor: None,
+        restricted: false,
         container: None,
     }
 }
@@ -66,14 +67,30 @@ fn a_kernel_is_judged_by_its_release() {
     assert_eq!(passthrough("6.9.0", Privilege::Full).level, Level::Ok);
     names(&passthrough("6.9.0", Privilege::None), &["CAP_SYS_ADMIN", "root"]);
 
+    let refused = |release, enabled, ring, disabled, seccomp| {
+        kernel::judge_io_uring(&IoUring {
+            release: Release::parse(release),
+            enabled,
+            ring,
+            disabled,
+            seccomp,
+        })
+    };
     let io_uring = |release, enabled, disabled| {
-        kernel::judge_io_uring(&IoUring { release: Release::parse(release), enabled, disabled })
+        let ring = if disabled == Some(2) { Err(Errno::EPERM) } else { Ok(()) };
+        refused(release, enabled, ring, disabled, false)
     };
     names(&io_uring("6.12.0", None, None), &["6.14"]);
     names(&io_uring("6.14.0", Some(false), Some(0)), &["/sys/module/fuse/parameters/enable_uring"]);
     names(&io_uring("6.14.0", Some(true), Some(2)), &["kernel.io_uring_disabled=0"]);
     names(&io_uring("6.14.0", None, None), &["CONFIG_FUSE_IO_URING"]);
     assert_eq!(io_uring("6.14.0", Some(true), Some(0)).level, Level::Ok);
+    // Root may, where ordinary users may not.
+    assert_eq!(io_uring("6.14.0", Some(true), Some(1)).level, Level::Ok);
+    let filtered = refused("6.14.0", Some(false), Err(Errno::EPERM), Some(0), true);
+    assert_eq!(filtered.level, Level::Limited);
+    names(&filtered, &["enable_uring", "seccomp=unconfined"]);
+    names(&refused("6.14.0", Some(true), Err(Errno::ENOSYS), None, false), &["CONFIG_IO_URING"]);
 }
 
 #[test]
@@ -254,8 +271,13 @@ fn a_trial_that_fails_is_the_last_word() {
     let root = trial::judge_mount(&facts, &confined);
     assert_eq!(told(&root), (Level::Missing, vec![Use::Mount, Use::Image, Use::Podman], vec![]));
     names(&root, &["apparmor=unconfined"]);
-    let sandbox = trial::judge_sandbox(&facts, &with_helpers(65536));
+    let sandbox = trial::judge_sandbox(&facts, &with_helpers(65536), &user);
     assert_eq!(told(&sandbox), (Level::Missing, vec![Use::Run, Use::Podman], vec![]));
+    names(&sandbox, &["dmesg"]);
+    let filtered = Around { seccomp: true, restricted: true, ..user.clone() };
+    let lifted = ["seccomp=unconfined", "kernel.apparmor_restrict_unprivileged_userns=0"];
+    names(&trial::judge_sandbox(&facts, &with_helpers(65536), &filtered), &lifted);
+    names(&trial::judge_mount(&facts, &filtered), &lifted[..1]);
     let proc = trial::judge_proc(&facts);
     assert_eq!(told(&proc), (Level::Limited, vec![], vec![Use::Run, Use::Podman]));
     names(&proc, &["unmask=ALL"]);
@@ -263,7 +285,7 @@ fn a_trial_that_fails_is_the_last_word() {
     let not_tried = trial::Facts { sandbox: Tried::NotTried, proc: Tried::NotTried, mount: Tried::Works };
     assert_eq!(told(&trial::judge_mount(&not_tried, &user)), (Level::Ok, vec![], vec![]));
     // Why is said by the finding about namespaces.
-    let sandbox = trial::judge_sandbox(&not_tried, &with_helpers(65536));
+    let sandbox = trial::judge_sandbox(&not_tried, &with_helpers(65536), &user);
     assert_eq!(told(&sandbox), (Level::Missing, vec![], vec![]));
     let no_device = trial::Facts { mount: Tried::NotTried, ..not_tried };
     assert_eq!(told(&trial::judge_mount(&no_device, &user)), (Level::Missing, vec![], vec![]));

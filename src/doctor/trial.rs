@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::chdir;
 use serde::{Deserialize, Serialize};
 
 use super::namespaces;
@@ -21,7 +23,7 @@ use crate::error::describe;
 use crate::fuse::{self, AccessPolicy, MountSpec, PermissionChecks, VfsFlags};
 use crate::overlay::Overlay;
 use crate::sandbox::ids::{self, IdFacts, IdPlan};
-use crate::sandbox::probe;
+use crate::sandbox::{place, probe};
 use crate::source::preflight::Fuse;
 use crate::sys::daemon::{self, Side};
 
@@ -158,6 +160,7 @@ fn mounted(ground: &Ground) -> Tried {
         flags: VfsFlags::READ_ONLY | VfsFlags::NO_SUID | VfsFlags::NO_DEVICES,
         permissions: PermissionChecks::Kernel,
         acl: Acl::Off,
+        labels: Vec::new(),
         threads: 1,
         info: Vec::new(),
     };
@@ -173,12 +176,34 @@ fn in_a_sandbox(ground: &Ground, plan: &IdPlan, device: Fuse) -> (Tried, Tried) 
     if let Err(error) = enter(plan) {
         return (Tried::failed(error), Tried::NotTried);
     }
-    let sandbox = if device == Fuse::Usable { mounted(ground) } else { Tried::NotTried };
-    let proc = match daemon::fork() {
+    let proc = as_first_process(|| {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        mount(Some("proc"), &ground.point, Some("proc"), flags, None::<&str>)
+    });
+    let changed = as_first_process(|| {
+        mount(Some(&ground.lower), &ground.lower, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        chdir(&ground.lower)?;
+        place::change_root()
+    });
+    let sandbox = match (changed, device) {
+        (Tried::Failed { message, hint }, _) => {
+            Tried::Failed { message: format!("a directory cannot become the root: {message}"), hint }
+        }
+        (Tried::Works, Fuse::Usable) => mounted(ground),
+        (Tried::Works | Tried::NotTried, _) => Tried::NotTried,
+    };
+    (sandbox, proc)
+}
+
+/// Does it in the inner namespaces of a sandbox, as their first process.
+fn as_first_process(what: impl FnOnce() -> Result<(), Errno>) -> Tried {
+    let tried = || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        what()
+    };
+    match daemon::fork_into(probe::INNER) {
         Ok(Side::Child) => {
-            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-            let tried = mount(Some("proc"), &ground.point, Some("proc"), flags, None::<&str>);
-            daemon::leave(tried.map_or_else(|errno| u8::try_from(errno as i32).unwrap_or(u8::MAX), |()| 0));
+            daemon::leave(tried().map_or_else(|errno| u8::try_from(errno as i32).unwrap_or(u8::MAX), |()| 0));
         }
         Ok(Side::Parent(child)) => match waitpid(child, None) {
             Ok(WaitStatus::Exited(_, 0)) => Tried::Works,
@@ -187,8 +212,7 @@ fn in_a_sandbox(ground: &Ground, plan: &IdPlan, device: Fuse) -> (Tried, Tried) 
             Err(errno) => Tried::failed(errno.desc()),
         },
         Err(error) => Tried::failed(describe(&error).to_string()),
-    };
-    (sandbox, proc)
+    }
 }
 
 fn enter(plan: &IdPlan) -> Result<(), String> {
@@ -222,18 +246,28 @@ pub fn judge_mount(facts: &Facts, around: &confinement::Facts) -> Finding {
     };
     let uses: &[Use] =
         if ordinary { &[Use::Mount, Use::Image] } else { &[Use::Mount, Use::Image, Use::Podman] };
-    let mut remedy = hint.clone().unwrap_or_else(|| "the kernel's log (dmesg) may tell more".to_owned());
-    if !ordinary && around.apparmor.is_some() {
-        remedy.push_str("; --security-opt apparmor=unconfined");
-    }
+    let remedy = remedy(hint.as_deref(), around);
     Finding::new(CHECK, Level::Missing, message).remedy(remedy).means(uses, Level::Missing, message)
+}
+
+/// What the error says to do, and what lifts the confinement that may have forbidden it.
+fn remedy(hint: Option<&str>, around: &confinement::Facts) -> String {
+    let lifts = [
+        around.seccomp.then_some("a container's seccomp filter: --security-opt seccomp=unconfined"),
+        around.apparmor.is_some().then_some("its AppArmor profile: --security-opt apparmor=unconfined"),
+        around.restricted.then_some(
+            "AppArmor's restriction, as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    ];
+    let known: Vec<&str> = hint.into_iter().chain(lifts.into_iter().flatten()).collect();
+    if known.is_empty() { "the kernel's log (dmesg) may tell more".to_owned() } else { known.join("; ") }
 }
 
 /// Why is said by the finding about what is missing.
 const NOT_TRIED: &str = "not tried: there can be no namespaces, or /dev/fuse cannot be used";
 
 /// Did a mount in a sandbox work?
-pub fn judge_sandbox(facts: &Facts, namespaces: &namespaces::Facts) -> Finding {
+pub fn judge_sandbox(facts: &Facts, namespaces: &namespaces::Facts, around: &confinement::Facts) -> Finding {
     const CHECK: &str = "sandbox";
     match &facts.sandbox {
         Tried::Works => Finding::ok(CHECK, "an empty directory was mounted in namespaces of its own"),
@@ -241,9 +275,7 @@ pub fn judge_sandbox(facts: &Facts, namespaces: &namespaces::Facts) -> Finding {
         Tried::Failed { message, hint } => {
             let uses: &[Use] =
                 if namespaces.plan == IdPlan::Keep { &[Use::Run] } else { &[Use::Run, Use::Podman] };
-            let remedy = hint.clone().unwrap_or_else(|| {
-                "kernel.apparmor_restrict_unprivileged_userns, and a container's seccomp filter, forbid this".to_owned()
-            });
+            let remedy = remedy(hint.as_deref(), around);
             Finding::new(CHECK, Level::Missing, message).remedy(remedy).means(uses, Level::Missing, message)
         }
     }

@@ -1,5 +1,6 @@
 //! One handler a kind of request: decode, one call of the union, a reply value.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -52,6 +53,17 @@ impl Scratch {
     }
 }
 
+/// What has become of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Served<'b> {
+    /// It is answered with this.
+    Answered(Unique, Reply<'b>),
+    /// It is answered with what [`Adapter::refresh`] says. That takes long, and is for a thread that serves nobody.
+    Refresh(Unique),
+    /// It is none, and nobody can be answered.
+    Nobody,
+}
+
 /// The union as a FUSE file system, without any transport. All methods may be called from any thread at once.
 #[derive(Debug)]
 pub struct Adapter {
@@ -87,18 +99,36 @@ impl Adapter {
         Adapter { gate, ..self }
     }
 
-    /// Takes the bytes of a request through decoding and [`Adapter::dispatch`]. `None` where nobody can be answered.
-    pub fn serve<'b>(&self, bytes: &[u8], scratch: &'b mut Scratch) -> Option<(Unique, Reply<'b>)> {
+    /// Takes the bytes of a request through decoding and [`Adapter::dispatch`].
+    pub fn serve<'b>(&self, bytes: &[u8], scratch: &'b mut Scratch) -> Served<'b> {
         match decode(bytes) {
-            Ok(request) => Some((request.header.unique, self.dispatch(&request, scratch))),
+            Ok(request) => match self.dispatch(&request, scratch) {
+                Reply::Bytes(_) if asks_for_refresh(&request) => Served::Refresh(request.header.unique),
+                reply => Served::Answered(request.header.unique, reply),
+            },
             Err(DecodeError { unique, error }) => {
                 let reply = failed(&error);
-                unique.map(|unique| (unique, reply))
+                unique.map_or(Served::Nobody, |unique| Served::Answered(unique, reply))
             }
         }
     }
 
-    /// Answers one request. Errors and panics end here: as an errno and a line in the log.
+    /// Forgets what is not so any more after others have changed lower layers, and gives the answer for all who had asked
+    /// for that before: it is for [`Served::Refresh`]. What the kernel must forget is taken by the same thread, and comes
+    /// before the answer.
+    pub fn refresh(&self) -> Reply<'static> {
+        let refreshed = catch_unwind(AssertUnwindSafe(|| self.overlay.refresh()));
+        match refreshed {
+            Ok(Ok(())) => Reply::Bytes(Cow::Borrowed(REFRESHED)),
+            Ok(Err(error)) => failed(&error),
+            Err(panic) => {
+                log::error!("a refresh panicked, and is answered with EIO: {}", said_by(&*panic));
+                Reply::Failed(Errno::EIO)
+            }
+        }
+    }
+
+    /// Answers one request; who may ask for a refresh is told what it is answered with when it is done. Errors and panics end here: as an errno and a line in the log.
     pub fn dispatch<'b>(&self, request: &Request<'_>, scratch: &'b mut Scratch) -> Reply<'b> {
         let reply = guarded(request, || self.answer(request, scratch));
         trace(request, &reply);
@@ -191,7 +221,7 @@ impl Adapter {
                     return fitting("get attribute", self.info.clone(), room);
                 }
                 if node == NodeId::ROOT && name.0 == REFRESH {
-                    return self.refresh(header, room);
+                    return self.may_refresh(header, room);
                 }
                 if node == NodeId::ROOT && name.0 == STATS {
                     return self.stats(header, room);
@@ -244,13 +274,9 @@ impl Adapter {
     }
 
     /// Not for everybody: it costs a look at every name that is known.
-    fn refresh<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
+    fn may_refresh<'b>(&self, header: &Header, room: Room) -> Result<Reply<'b>> {
         self.only_for_root_and_owner(header, "refresh", "only root and who mounted it may refresh it")?;
-        let answer = fitting("refresh", REFRESHED.to_vec(), room)?;
-        if matches!(room, Room::Bytes(_)) {
-            self.overlay.refresh()?;
-        }
-        Ok(answer)
+        fitting("refresh", REFRESHED.to_vec(), room)
     }
 
     /// What the mount has done, for those who may know what others do with it. The answer may grow before it is asked for again:
@@ -319,16 +345,26 @@ fn guarded<'b>(request: &Request<'_>, handler: impl FnOnce() -> Result<Reply<'b>
         Ok(Ok(reply)) => reply,
         Ok(Err(error)) => failed(&error),
         Err(panic) => {
-            let said = panic
-                .downcast_ref::<&str>()
-                .copied()
-                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-                .unwrap_or("no message");
             let Request { kind, header, body } = request;
-            log::error!("{kind} of node {} panicked, and is answered with EIO: {said}", header.node.0);
+            log::error!(
+                "{kind} of node {} panicked, and is answered with EIO: {}",
+                header.node.0,
+                said_by(&*panic)
+            );
             if body.has_reply() { Reply::Failed(Errno::EIO) } else { Reply::Silence }
         }
     }
+}
+
+fn said_by(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Is the answer to this request a promise? Who asks for the size only has changed nothing.
+fn asks_for_refresh(request: &Request<'_>) -> bool {
+    request.header.node == NodeId::ROOT
+        && matches!(request.body, Body::Getxattr { name, room: Room::Bytes(_) } if name.0 == REFRESH)
 }
 
 fn done<'b>(result: Result<()>) -> Result<Reply<'b>> {

@@ -5,6 +5,8 @@
 //! value, a [`Mounted`] session carries both over /dev/fuse. `docs/protocol.md` says which requests come and why.
 
 mod adapter;
+mod forget;
+mod label;
 mod mount;
 mod negotiate;
 mod session;
@@ -12,6 +14,7 @@ mod stats;
 pub mod wire;
 
 pub use adapter::{Adapter, Scratch};
+pub use label::{Label, LabelOption};
 pub use mount::{AccessPolicy, MountError, MountSpec, PermissionChecks, Unmounter, VfsFlags};
 pub use session::{Mounted, mount};
 pub use stats::Observer;

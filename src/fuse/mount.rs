@@ -19,6 +19,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::mount::{MntFlags, MsFlags};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use super::Label;
 use crate::config::Acl;
 use crate::control::FS_TYPE;
 use crate::error::{describe, errno_of};
@@ -26,6 +27,9 @@ use crate::sys::fuse_dev;
 
 /// The program that mounts for ordinary users.
 const HELPER: &str = "fusermount3";
+
+/// What mount(2) reads of its data, with the NUL at the end, on a machine with the smallest pages.
+const DATA_LIMIT: usize = 4096;
 
 /// A mount, as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,9 @@ pub struct MountSpec {
     /// Whether the kernel knows of POSIX ACLs. `On` implies [`PermissionChecks::Kernel`], whatever `permissions` says:
     /// the kernel will not have one without the other.
     pub acl: Acl,
+    /// What SELinux makes of its files. The kernel takes them from who may call mount(2) outside of a user namespace, and
+    /// only where it has SELinux; fusermount3 does not know them.
+    pub labels: Vec<Label>,
     /// Threads that answer requests; 0: one for each processor, 4 at least.
     pub threads: usize,
     /// What `user.lamina.mount` of the root answers: a description of the mount, as JSON.
@@ -154,6 +161,16 @@ pub enum MountError {
         /// What it said.
         message: String,
     },
+    /// mount(2) failed, and it may be due to the labels.
+    #[error("mounting on '{}' with {labels}: {}", path.display(), errno.desc())]
+    Labels {
+        /// The mount point.
+        path: PathBuf,
+        /// As they were given to the kernel.
+        labels: String,
+        /// Why.
+        errno: Errno,
+    },
     /// mount(2) failed.
     #[error("mounting on '{}': {}", path.display(), errno.desc())]
     System {
@@ -193,6 +210,9 @@ impl MountError {
             MountError::Helper { .. } => {
                 "mount on a directory of your own; /etc/fuse.conf and fusermount3(1) tell what else it wants"
             }
+            MountError::Labels { .. } => {
+                "SELinux must know the context and allow the mount, as the kernel's log (dmesg) and ausearch -m avc tell; or leave the option out"
+            }
             MountError::System { .. } => "the kernel's log (dmesg) may tell more",
             MountError::Handshake(_) => "Linux 5.17 or later is needed",
         }
@@ -215,6 +235,10 @@ pub(super) fn attach(spec: &MountSpec) -> Result<(OwnedFd, Attachment), MountErr
     })?;
     let connection = match mount_directly(&device, &path, metadata.mode(), spec) {
         Ok(()) => device,
+        Err(errno @ (Errno::EINVAL | Errno::EACCES | Errno::E2BIG)) if !spec.labels.is_empty() => {
+            let labels: Vec<String> = spec.labels.iter().map(ToString::to_string).collect();
+            return Err(MountError::Labels { path, labels: labels.join(","), errno });
+        }
         Err(Errno::EPERM) if nix::unistd::geteuid().is_root() => return Err(MountError::Refused { path }),
         Err(Errno::EPERM) => mount_by_helper(&path, spec)?,
         Err(errno) => return Err(MountError::System { path, errno }),
@@ -233,16 +257,18 @@ fn mount_directly(device: &OwnedFd, path: &Path, mode: u32, spec: &MountSpec) ->
             flags |= theirs;
         }
     }
-    let mut data = format!(
-        "fd={},rootmode={:o},user_id={},group_id={}",
-        device.as_raw_fd(),
-        mode & libc::S_IFMT,
-        nix::unistd::getuid(),
-        nix::unistd::getgid(),
-    );
-    for option in kernel_options(spec) {
-        data.push(',');
-        data.push_str(option);
+    let mut data = vec![
+        format!("fd={}", device.as_raw_fd()),
+        format!("rootmode={:o}", mode & libc::S_IFMT),
+        format!("user_id={}", nix::unistd::getuid()),
+        format!("group_id={}", nix::unistd::getgid()),
+    ];
+    data.extend(kernel_options(spec).map(ToOwned::to_owned));
+    data.extend(spec.labels.iter().map(ToString::to_string));
+    let data = data.join(",");
+    // The kernel reads one page, and would take what is left of a label for another.
+    if data.len() >= DATA_LIMIT {
+        return Err(Errno::E2BIG);
     }
     // A NUL would end the text anyway.
     let source = spec.source_name.replace('\0', "");
@@ -436,6 +462,7 @@ mod tests {
             flags: VfsFlags::empty(),
             permissions: PermissionChecks::Nobody,
             acl: Acl::Off,
+            labels: Vec::new(),
             threads: 0,
             info: Vec::new(),
         }

@@ -1,24 +1,22 @@
 //! A mount and the threads that serve it over /dev/fuse.
 
-use std::ffi::OsStr;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use fuser::{INodeNo, Notifier, SessionACL};
+use fuser::{Notifier, SessionACL};
 use nix::errno::Errno;
 
-use super::adapter::{Adapter, Gate, Scratch};
+use super::adapter::{Adapter, Gate, Scratch, Served};
+use super::forget::{Asked, Forgotten, Refresher, answer, forget_attributes, forget_in_order};
 use super::mount::{AccessPolicy, Attachment, MountError, MountSpec, Unmounter, attach};
 use super::negotiate::{DataCache, Negotiator};
 use super::stats::Observer;
 use super::wire::{REQUEST_BUFFER, Reply, Unique};
 use crate::error::{Error, OpContext, Result, errno_of};
-use crate::overlay::{Invalidation, NodeId, Overlay};
-use crate::path::NameBuf;
+use crate::overlay::Overlay;
 use crate::sys::fuse_dev;
 
 /// Fewer threads than this and one long copy-up too many makes everybody wait.
@@ -96,22 +94,29 @@ impl Mounted {
         }
 
         let (forget, to_forget) = channel();
+        let (refresh, asked) = channel();
         let worker = |connection| Worker {
             adapter: &adapter,
             connection,
             notifier: session.notifier(),
             forget: forget.clone(),
+            refresh: refresh.clone(),
         };
         let workers: Vec<_> = connections.into_iter().map(worker).collect();
         let notifier = session.notifier();
-        // The notifying thread ends with the last sender.
-        drop(forget);
+        // The refreshing thread ends with the last worker, and the notifying one with the last that has something to tell.
+        drop(refresh);
+        let refresher = Refresher { adapter: &adapter, notifier: session.notifier(), asked, forget };
 
         let result = thread::scope(|scope| {
             let mut result = start("lamina-notify", scope, move || {
                 forget_in_order(&notifier, &to_forget);
                 Ok(())
             })
+            .and(start("lamina-refresh", scope, move || {
+                refresher.run();
+                Ok(())
+            }))
             .map(|_| ());
             let mut started = Vec::new();
             for (number, worker) in workers.into_iter().enumerate() {
@@ -170,22 +175,13 @@ fn unmount_after_failure(mut unmounter: Unmounter) {
     }
 }
 
-/// What the kernel must forget, told by the thread that serves nobody.
-enum Forgotten {
-    /// A name.
-    Entry(NodeId, NameBuf),
-    /// Attributes, and data or listing.
-    Content(NodeId),
-    /// All that came before this is forgotten: the answer for who waits for that, on the connection of the request.
-    All { connection: OwnedFd, unique: Unique, reply: Vec<u8> },
-}
-
 /// One thread's side of the connection.
 struct Worker<'a> {
     adapter: &'a Adapter,
     connection: OwnedFd,
     notifier: Notifier,
     forget: Sender<Forgotten>,
+    refresh: Sender<Asked>,
 }
 
 impl Worker<'_> {
@@ -214,95 +210,34 @@ impl Worker<'_> {
             };
             let request = buffer.get(..len).unwrap_or_default();
             let asked = recorder.asked(request);
-            let answer = self.adapter.serve(request, &mut scratch);
-            if let Some((_, reply)) = &answer {
+            let served = self.adapter.serve(request, &mut scratch);
+            if let Served::Answered(_, reply) = &served {
                 recorder.answers(asked, reply);
             }
-            let later = self.forget_attributes();
-            let answer = answer.and_then(|(unique, reply)| self.answer_now_or_after(&later, unique, &reply));
+            let later = forget_attributes(self.adapter, &self.notifier);
+            match served {
+                Served::Answered(unique, reply) => answer(&self.connection, unique, &reply),
+                Served::Refresh(unique) => self.refresh_later(unique),
+                Served::Nobody => {}
+            }
             recorder.done(asked);
-            for forgotten in later.into_iter().chain(answer) {
+            for forgotten in later {
                 // The receiver lives as long as any worker; were it gone, nobody could be told anyway.
                 self.forget.send(forgotten).ok();
             }
         }
     }
 
-    /// Answers at once, unless whoever asked waits for the kernel to forget: then the answer is what comes last.
-    fn answer_now_or_after(
-        &self,
-        later: &[Forgotten],
-        unique: Unique,
-        reply: &Reply<'_>,
-    ) -> Option<Forgotten> {
-        let encoded = reply.encode(unique)?;
-        if later.iter().any(|forgotten| matches!(forgotten, Forgotten::Content(_))) {
-            match self.connection.try_clone() {
-                Ok(connection) => {
-                    return Some(Forgotten::All { connection, unique, reply: encoded.to_vec() });
+    /// Others are served meanwhile, also with one thread.
+    fn refresh_later(&self, unique: Unique) {
+        let failed = |errno| answer(&self.connection, unique, &Reply::Failed(errno));
+        match self.connection.try_clone() {
+            Ok(connection) => {
+                if self.refresh.send(Asked { connection, unique }).is_err() {
+                    failed(Errno::EIO);
                 }
-                Err(error) => log::warn!("a refresh is answered before it is complete: {error}"),
             }
+            Err(error) => failed(errno_of(&error)),
         }
-        send(&self.connection, unique, &encoded.slices());
-        None
-    }
-
-    /// Tells the kernel which attributes it must ask for again, and gives what it must forget later.
-    ///
-    /// Attributes go before the reply, so that whoever has the reply sees them new; the kernel takes no lock for them.
-    /// For names it locks the directory, which the caller of this very request may hold: they must come after the reply,
-    /// and from a thread that serves nobody. For data it waits for reads that are under way: from that thread, too.
-    fn forget_attributes(&self) -> Vec<Forgotten> {
-        let mut later = Vec::new();
-        for invalidation in self.adapter.take_invalidations() {
-            self.adapter.observer().tells(&invalidation);
-            match invalidation {
-                // A negative offset leaves the data alone.
-                Invalidation::Attr(node) => note(self.notifier.inval_inode(INodeNo(node.0), -1, 0)),
-                // The pages of a directory are its listing.
-                Invalidation::Listing(node) => note(self.notifier.inval_inode(INodeNo(node.0), 0, 0)),
-                Invalidation::Entry(dir, name) => later.push(Forgotten::Entry(dir, name)),
-                Invalidation::Content(node) => later.push(Forgotten::Content(node)),
-            }
-        }
-        later
-    }
-}
-
-fn send(connection: &OwnedFd, unique: Unique, reply: &[IoSlice<'_>]) {
-    match nix::sys::uio::writev(connection, reply) {
-        Ok(_) => {}
-        // The mount, or whoever asked, is gone: there is nobody to tell.
-        Err(Errno::ENODEV | Errno::ENOENT) => log::debug!("reply to {} came too late", unique.0),
-        Err(errno) => log::error!("the kernel refused the reply to {}: {}", unique.0, errno.desc()),
-    }
-}
-
-fn forget_in_order(notifier: &Notifier, forgotten: &Receiver<Forgotten>) {
-    for what in forgotten {
-        match what {
-            Forgotten::Entry(dir, name) => {
-                note(notifier.inval_entry(INodeNo(dir.0), OsStr::from_bytes(name.as_bytes())));
-            }
-            // From the start to the end: attributes and all pages.
-            Forgotten::Content(node) => note(notifier.inval_inode(INodeNo(node.0), 0, 0)),
-            Forgotten::All { connection, unique, reply } => {
-                send(&connection, unique, &[IoSlice::new(&reply)]);
-            }
-        }
-    }
-}
-
-/// A notification that cannot be delivered leaves a stale cache for as long as an entry is valid: worth a line, and no
-/// more can be done. What the kernel no longer knows, or a mount that is gone, needs none.
-fn note(sent: io::Result<()>) {
-    if let Err(error) = sent
-        && !matches!(
-            error.raw_os_error().map(Errno::from_raw),
-            Some(Errno::ENOENT | Errno::ENODEV | Errno::ENOTCONN)
-        )
-    {
-        log::warn!("the kernel cannot be told to forget: {error}");
     }
 }

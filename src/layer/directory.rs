@@ -16,10 +16,12 @@ use crate::config::{Namespace, StatOverride};
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{
     FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, Metacopy, OCI_OPAQUE, OciName, OpaqueMark, RecordedType,
-    Redirect, StatRecord, XattrRules, is_unionfs_meta, literal_xattr, override_xattrs_read,
+    Redirect, SYMLINK_OWNER, StatRecord, XattrRules, decode_symlink_owner, encode_symlink_owner,
+    is_unionfs_meta, literal_xattr, override_xattrs_read,
 };
 use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::fs::{At, Stat};
+use crate::sys::xattr::SetMode;
 use crate::sys::{dirents, fs, handle, identity, xattr};
 
 /// How a layer's markers are read.
@@ -68,6 +70,17 @@ pub struct Layer {
     root_io: OwnedFd,
     /// The whiteouts of unionfs-fuse, where they are read.
     hidden: Option<Hidden>,
+    /// Whose the symlinks are that nothing is recorded of, if the layer says so.
+    symlinks: Option<Symlinks>,
+}
+
+/// The owner of symlinks: records cannot be had for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Symlinks {
+    /// User and group of those that have made the layer, as the inodes have them here.
+    makers: (u32, u32),
+    /// User and group that these are in the layer.
+    shown: (u32, u32),
 }
 
 impl Layer {
@@ -83,13 +96,14 @@ impl Layer {
         let stat = fs::stat(At::Fd(root.as_fd())).op("stat layer").map_err(context)?;
         // A layer that others made says by its root whether owners are recorded in it (as fuse-overlayfs reads them).
         for mode in [StatOverride::Containers, StatOverride::Privileged] {
-            let recorded = override_xattrs_read(mode)
-                .iter()
-                .any(|name| xattr::get(At::Fd(root.as_fd()), name.to_bytes()).is_ok());
-            if rules.stat_override == StatOverride::Off && recorded {
+            if rules.stat_override == StatOverride::Off && is_recorded(root.as_fd(), mode) {
                 rules.stat_override = mode;
             }
         }
+        let symlinks = match rules.stat_override {
+            StatOverride::Containers => symlinks(root.as_fd(), &stat).map_err(context)?,
+            StatOverride::Off | StatOverride::Privileged => None,
+        };
         Ok(Layer {
             id,
             path: path.to_path_buf(),
@@ -100,7 +114,32 @@ impl Layer {
             root,
             root_io,
             hidden: None,
+            symlinks,
         })
+    }
+
+    /// Notes on the root of a directory that is to be an upper with records, and is empty still, whose the symlinks in it are
+    /// that belong to who has made it.
+    ///
+    /// # Errors
+    /// It cannot be read, or takes no attributes.
+    pub fn note_symlink_owner(path: &Path, uid: u32, gid: u32) -> Result<()> {
+        use std::os::unix::ffi::OsStrExt;
+        let note = || {
+            let root = fs::reopen_dir(fs::open_dir_path(path)?.as_fd(), libc::O_RDONLY)?;
+            let mut entries = 0_usize;
+            dirents::for_each::<Errno>(&root, |_| {
+                entries += 1;
+                Ok(())
+            })?;
+            if entries > 0 {
+                return Ok(());
+            }
+            let value = encode_symlink_owner(uid, gid);
+            xattr::set(At::Fd(root.as_fd()), SYMLINK_OWNER.to_bytes(), &value, SetMode::Any)
+        };
+        let context = |error: Error| error.at(path.as_os_str().as_bytes()).in_layer(LayerRef::Upper);
+        note().op("note the owner of symlinks").map_err(context)
     }
 
     /// Has whiteouts read as unionfs-fuse writes them, too.
@@ -120,6 +159,11 @@ impl Layer {
     /// The root, open for reading: for statfs, handles and locks.
     pub fn root_io(&self) -> BorrowedFd<'_> {
         self.root_io.as_fd()
+    }
+
+    /// Do owners count as recorded here by whoever reads the layer, since that of the root is?
+    pub fn says_that_owners_are_recorded(&self) -> bool {
+        is_recorded(self.root(), self.rules.stat_override)
     }
 
     /// Which attributes are markers here.
@@ -191,7 +235,13 @@ impl Layer {
                     (stat.rdev_major, stat.rdev_minor) = (major, minor);
                 }
             }
-            break;
+            return Ok(stat);
+        }
+        if let Some(Symlinks { makers, shown }) = self.symlinks
+            && stat.mode & libc::S_IFMT == libc::S_IFLNK
+        {
+            stat.uid = if stat.uid == makers.0 { shown.0 } else { stat.uid };
+            stat.gid = if stat.gid == makers.1 { shown.1 } else { stat.gid };
         }
         Ok(stat)
     }
@@ -496,6 +546,24 @@ impl Layer {
     /// An object by its file handle; `None` where it is gone or this user may not.
     pub fn open_handle(&self, handle: &handle::FileHandle) -> Option<OwnedFd> {
         handle::open(self.root_io(), handle).ok()
+    }
+}
+
+/// Has the root of a layer a record?
+fn is_recorded(root: BorrowedFd<'_>, mode: StatOverride) -> bool {
+    override_xattrs_read(mode).iter().any(|name| xattr::get(At::Fd(root), name.to_bytes()).is_ok())
+}
+
+/// What the root of a layer says of its symlinks.
+fn symlinks(root: BorrowedFd<'_>, stat: &Stat) -> Result<Option<Symlinks>> {
+    match xattr::get(At::Fd(root), SYMLINK_OWNER.to_bytes()) {
+        Ok(value) => {
+            let shown =
+                decode_symlink_owner(&value).map_err(|c| Error::new("read owner record", Kind::from(c)))?;
+            Ok(Some(Symlinks { makers: (stat.uid, stat.gid), shown }))
+        }
+        Err(Errno::ENODATA | Errno::ENOTSUP | Errno::EPERM) => Ok(None),
+        Err(errno) => Err(Error::new("read owner record", errno)),
     }
 }
 

@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
-use crate::error::{Error, OpContext, Result, errno_of};
+use super::directory::Layer;
+use crate::error::{Error, Kind, OpContext, Result, errno_of};
 use crate::marker::{UnionfsName, is_unionfs_meta, unionfs_meta};
 use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::dirents;
@@ -119,6 +120,21 @@ impl Hidden {
             }
         })
     }
+}
+
+/// Deletions in an upper are not written in this form, nor read: what unionfs-fuse has deleted there would be back.
+pub(super) fn not_in_upper(layer: &Layer) -> Result<()> {
+    let Some(hidden) = Hidden::open(layer.root())? else { return Ok(()) };
+    let marks = hidden.marks(&Which::Real(RelPath::root()))?;
+    if marks.whiteouts.is_empty() && marks.directories.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        "use upper",
+        Kind::Invalid(
+            "unionfs-fuse has deleted names in it: give it as the top layer, and another directory as upper",
+        ),
+    ))
 }
 
 fn path_of(dir: BorrowedFd<'_>) -> Result<Vec<u8>> {

@@ -20,13 +20,16 @@ mod visibility;
 pub use metacopy::{Metacopy, Verity};
 pub use names::{FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, ORIGIN_UNKNOWN, UUID_LEN, YES};
 pub use nlink::{Nlink, NlinkBase};
-pub use oci::{OCI_OPAQUE, OCI_PREFIX_LEN, OciName, oci_whiteout};
+pub use oci::{FUSE_OVERLAYFS_OPAQUE_DEVICE, OCI_OPAQUE, OCI_PREFIX_LEN, OciName, oci_whiteout};
 pub use opaque::OpaqueMark;
 pub use origin::{Origin, OriginFlags, OriginMark};
 pub use own::{InodeMark, literal_xattr};
 pub use redirect::{REDIRECT_MAX, Redirect};
 pub use spelled::Spelled;
-pub use stat_override::{RecordedType, StatRecord, override_xattr, override_xattrs_read, switches_on_a_root};
+pub use stat_override::{
+    RecordedType, SYMLINK_OWNER, StatRecord, decode_symlink_owner, encode_symlink_owner, override_xattr,
+    override_xattrs_read, switches_on_a_root,
+};
 pub use unionfs::{UnionfsName, is_unionfs_meta, unionfs_meta};
 pub use visibility::XattrRules;
 

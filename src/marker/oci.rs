@@ -12,6 +12,8 @@ const AUFS_PREFIX: &[u8] = b".wh..wh.";
 pub const OCI_PREFIX_LEN: usize = PREFIX.len();
 /// The name of the file that makes its directory opaque.
 pub const OCI_OPAQUE: &[u8] = b".wh..wh..opq";
+/// Beside an opaque mark fuse-overlayfs leaves a device 0:0 of this name. It hides nothing.
+pub const FUSE_OVERLAYFS_OPAQUE_DEVICE: &[u8] = b".wh..opq";
 
 /// What a name means where `.wh.` names are markers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

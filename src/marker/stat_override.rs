@@ -34,6 +34,28 @@ pub fn switches_on_a_root(name: &[u8]) -> bool {
         .any(|known| known.to_bytes() == name)
 }
 
+/// On the root of a layer with records: the owner of the symlinks in it that belong to the owner of that root. They can carry no
+/// record themselves: `user.` attributes exist on files and directories only (xattr(7)). Who writes a layer as root of a user
+/// namespace sets it, for outside of that its own id is another. It is ours; where records are read, users never see it.
+pub const SYMLINK_OWNER: &CStr = c"user.containers.override_symlinks";
+
+/// The value of [`SYMLINK_OWNER`].
+pub fn encode_symlink_owner(uid: u32, gid: u32) -> Vec<u8> {
+    format!("{uid}:{gid}").into_bytes()
+}
+
+/// Reads the value of [`SYMLINK_OWNER`]: user and group.
+///
+/// # Errors
+/// Anything but two numbers with a colon between them.
+pub fn decode_symlink_owner(value: &[u8]) -> Result<(u32, u32), Corrupt> {
+    let mut parts = value.split(|byte| *byte == b':').map(decimal);
+    match (parts.next().flatten(), parts.next().flatten(), parts.next()) {
+        (Some(uid), Some(gid), None) => Ok((uid, gid)),
+        _ => Err(Corrupt::new("override_symlinks", format!("is {}, not UID:GID", quoted(value)))),
+    }
+}
+
 /// The type an object is recorded to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names say it

@@ -1,7 +1,8 @@
 //! Whiteouts as unionfs-fuse has them: `PATH` is deleted where `.unionfs-fuse/PATH_HIDDEN~` exists, a file for a file and a
 //! directory for a directory.
 //!
-//! Source: layers that unionfs-fuse 1.0 of Debian 12 wrote; others call the directory `.unionfs`.
+//! Source: layers that unionfs-fuse 1.0 of Debian 12 wrote; its manual, unionfs(8), calls the directory `.unionfs`, as older
+//! versions did.
 
 use crate::path::Name;
 

@@ -19,6 +19,7 @@ use super::{Overlay, lock};
 use crate::config::Acl;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::{OpaqueForm, Staged, Upper};
+use crate::marker::Marker;
 use crate::path::Name;
 use crate::sys::fs::{self, At, RenameFlag, Stat};
 use crate::sys::xattr::{self, SetMode};
@@ -182,8 +183,13 @@ impl Overlay {
         let mut names = dir.lock();
         let vacant = self.vacant(&parent, dir, &mut names, &target, at.name)?;
         let mut state = file.write();
-        let (held, _) = self.held(&state)?;
+        let (held, layer) = self.held(&state)?;
         target.upper.keep_literal(held.at(), at.name)?;
+        // A copy shows the number of what it was copied from, and a listing must know to ask for it.
+        let has_origin = layer.marker(held.at(), Marker::Origin)?.is_some();
+        if let (true, Some(part)) = (has_origin, dir.upper.get()) {
+            self.mark_impure(target.upper, part, &target.fd)?;
+        }
         match vacant {
             Vacant::Empty => {
                 fs::link(held.at(), target.fd.as_fd(), at.name).op("link").at(at.name.as_bytes())?

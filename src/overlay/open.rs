@@ -13,14 +13,14 @@ use super::ownership::Ownership;
 use super::stack::{AnyLayer, Stack};
 use super::types::{NodeId, Validity};
 use super::{Options, Overlay};
-use crate::config::{Behaviour, Index, RedirectDir, StackSpec};
+use crate::config::{Behaviour, Index, RedirectDir, StackSpec, StatOverride};
 use crate::error::Result;
 use crate::layer::Attributes;
 use crate::marker::switches_on_a_root;
 use crate::path::RelPath;
 use crate::resolve::{Depth, Redirects};
 use crate::sys::fs::At;
-use crate::sys::{handle, identity};
+use crate::sys::{handle, identity, selinux};
 
 /// Descriptors that may stay open for directories, if the process may have more than twice as many.
 const DIRECTORY_DESCRIPTORS: usize = 16 * 1024;
@@ -74,13 +74,17 @@ impl Overlay {
     }
 
     /// An upper that is still empty takes the attributes of an image's root: they would be hidden by those of a directory
-    /// that somebody has just made. Without them the mount works as well, with a root that looks otherwise.
+    /// that somebody has just made. Without them the mount works as well, with a root that looks otherwise. Where owners are
+    /// recorded it takes those of a directory, too: by the record of its root everybody knows that there are others.
     fn dress_root(&self) {
-        let (Some(upper), Some(AnyLayer::Tar(_))) =
-            (self.stack.upper(), self.stack.lower_depths().next().map(|depth| self.stack.layer(depth)))
-        else {
-            return;
-        };
+        let lower = self.stack.lower_depths().next().map(|depth| self.stack.layer(depth));
+        let (Some(upper), Some(lower)) = (self.stack.upper(), lower) else { return };
+        let records = upper.layer.rules.stat_override != StatOverride::Off;
+        match lower {
+            AnyLayer::Tar(_) => {}
+            AnyLayer::Directory(_) if records && !upper.layer.says_that_owners_are_recorded() => {}
+            AnyLayer::Directory(_) => return,
+        }
         let dress = || {
             let root = At::Fd(upper.layer.root());
             let mut entries = 0;
@@ -159,7 +163,7 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
         validity: Validity { entry: timeout, negative: timeout, attr: timeout },
         trusts_listings: !timeout.is_zero(),
         opens_handles: opens_handles(stack),
-        labels: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+        labels: selinux::is_enabled(),
         privileged: identity::effective().0 == 0 && identity::in_first_user_namespace(),
     }
 }

@@ -8,6 +8,7 @@ use super::node::{Body, LowerFile, Source};
 use super::object::DirIn;
 use super::types::NodeId;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, Result};
+use crate::marker::FUSE_OVERLAYFS_OPAQUE_DEVICE;
 use crate::path::NameBuf;
 use crate::resolve::Depth;
 
@@ -84,6 +85,8 @@ impl Overlay {
             // Beside its whiteout a layer may have the name itself.
             let mut whiteouts = Vec::new();
             part.list(xwhiteouts, |entry| match entry.whiteout {
+                // As a whiteout of a `.wh.` name it has no type.
+                true if entry.kind == 0 && entry.name.as_bytes() == FUSE_OVERLAYFS_OPAQUE_DEVICE => {}
                 true => whiteouts.push(entry.name.to_owned()),
                 false => {
                     there.insert(entry.name.to_owned());

@@ -143,8 +143,12 @@ impl Environment {
     }
 }
 
-/// The files that may be meant by the first word: itself where it has a slash, else one in each directory of PATH.
+/// The files that may be meant by the first word: itself where it has a slash, else one in each directory of PATH; none where
+/// it is empty.
 pub fn candidates(word: &OsStr, path: &OsStr) -> Vec<OsString> {
+    if word.is_empty() {
+        return Vec::new();
+    }
     if word.as_bytes().contains(&b'/') {
         return vec![word.to_owned()];
     }

@@ -52,7 +52,7 @@ pub enum Said<'a, E> {
 /// What went wrong in this process.
 pub fn enter<E: From<SandboxError>>(
     plan: &Plan,
-    raise: impl FnOnce(&Scratch) -> Result<Mounted, E>,
+    raise: impl FnOnce(&mut Scratch) -> Result<Mounted, E>,
     say: &dyn Fn(Said<'_, E>),
 ) -> Result<u8, SandboxError> {
     let system = |what| move |errno| SandboxError::System { what, errno };
@@ -210,7 +210,7 @@ struct Start {
 fn serve<E: From<SandboxError>>(
     plan: &Plan,
     Start { caller, mut link, before, descriptors }: Start,
-    raise: impl FnOnce(&Scratch) -> Result<Mounted, E>,
+    raise: impl FnOnce(&mut Scratch) -> Result<Mounted, E>,
     say: &dyn Fn(Said<'_, E>),
 ) -> Result<u8, E> {
     let system = |what| move |errno| SandboxError::System { what, errno };
@@ -235,7 +235,7 @@ fn serve<E: From<SandboxError>>(
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
         .map_err(system("keep mounts to the sandbox"))?;
 
-    let scratch = Scratch::make(&plan.scratch)?;
+    let mut scratch = Scratch::make(&plan.scratch)?;
     let powers = Powers::look_up();
     let steps = mounts::plan(&wanted(plan, &scratch, &powers)?);
     let workdir = match &plan.workdir {
@@ -244,7 +244,7 @@ fn serve<E: From<SandboxError>>(
     };
     let directories: Vec<&Path> = [Path::new("/tmp")].into_iter().chain(workdir).collect();
     scratch.fill_base(&mounts::skeleton(&steps, &directories))?;
-    let mut mounted = raise(&scratch)?;
+    let mut mounted = raise(&mut scratch)?;
     let forked = daemon::fork_into(INNER).map_err(|error| errno_of(&error));
     let Side::Parent(first) = forked.map_err(refused(Tried::MountNamespace))? else {
         let root = scratch.root();
@@ -267,13 +267,15 @@ fn serve<E: From<SandboxError>>(
         }
     };
     let code = supervise(caller, first, &inbox);
-    if let Err(error) = unmounter.unmount() {
-        log::error!("{error}");
-    }
-    match server.join() {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => log::error!("{error}"),
-        Err(_) => log::error!("serving the sandbox has failed"),
+    match unmounter.unmount() {
+        Ok(()) => match server.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::error!("{error}"),
+            Err(_) => log::error!("serving the sandbox has failed"),
+        },
+        // Its thread would serve for ever. The mount ends with this process, and its temporary directory stays until the next
+        // run: nothing may be removed through a mount.
+        Err(error) => log::warn!("{error}"),
     }
     Ok(code.map_err(system("wait for the first process"))?)
 }

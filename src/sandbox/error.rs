@@ -44,6 +44,14 @@ pub enum SandboxError {
         /// Why.
         errno: Errno,
     },
+    /// A layer contains the temporary directory or the upper, and cannot be shown without them.
+    #[error("layer '{}' contains what the sandbox writes, and cannot be shown without that: {}", layer.display(), errno.desc())]
+    View {
+        /// The layer.
+        layer: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
     /// The server was killed.
     #[error("the process that serves the sandbox was ended by {0}, and all of the sandbox with it")]
     Server(Signal),
@@ -109,6 +117,9 @@ impl SandboxError {
                 "newuidmap and newgidmap must be setuid root, and /etc/subuid and /etc/subgid give ranges nobody else has"
             }
             SandboxError::Scratch { .. } => "set TMPDIR to a directory of yours on a disk with space",
+            SandboxError::View { .. } => {
+                "set TMPDIR to a directory outside of the layer, and have the upper outside, too"
+            }
             SandboxError::Account(_) => "give a user of the image, or a number, with --user",
             SandboxError::Workdir { .. } => "give a directory that is there with --workdir",
             SandboxError::NotFound { path: Some(_), .. } => "lamina ls SOURCE /usr/bin shows what there is",
@@ -119,6 +130,9 @@ impl SandboxError {
                 "it is a program for another platform, or a script without #!: name its interpreter"
             }
             SandboxError::NotExecutable { .. } => "it must be a file that the user may execute",
+            SandboxError::Place { errno: Errno::ENOTDIR | Errno::EISDIR, .. } => {
+                "a directory can be shown on a directory only, and a file on a file; lamina ls SOURCE shows what is there"
+            }
             SandboxError::Place { .. } => "lamina ls SOURCE shows what is there instead",
             SandboxError::System { .. } | SandboxError::Server(_) => return None,
         };

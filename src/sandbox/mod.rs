@@ -20,7 +20,7 @@ mod error;
 pub mod ids;
 mod init;
 pub mod mounts;
-mod place;
+pub(crate) mod place;
 pub mod probe;
 pub mod scratch;
 mod signals;

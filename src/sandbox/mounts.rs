@@ -124,7 +124,8 @@ pub fn plan(wanted: &Wanted) -> Vec<Step> {
         step("/sys", bind("/sys".into(), Access::ReadOnly, Kind::Directory, Absent::Skip)),
         step("/dev", What::Tmpfs { mode: 0o755, size: Some(DEV_SIZE) }),
     ];
-    steps.extend(["null", "zero", "full", "random", "urandom", "tty"].map(device));
+    // Who has a tree of lamina's may mount further ones in it; podman leaves it to its caller.
+    steps.extend(["null", "zero", "full", "random", "urandom", "tty", "fuse"].map(device));
     steps.extend([
         step("/dev/pts", What::Pts { group: wanted.tty_group.then_some(TTY_GROUP) }),
         step("/dev/shm", What::Tmpfs { mode: 0o1777, size: None }),

@@ -183,18 +183,26 @@ impl Tree {
     /// Those of the calls.
     pub fn enter(self) -> Result<(), Errno> {
         fchdir(&self.root)?;
-        match pivot_root(".", ".") {
-            // The old root lies on the new one, and the current directory is the old one.
-            Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-            // The root is the kernel's first one, of an initramfs, which cannot be moved away.
-            Err(Errno::EINVAL) => {
-                mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
-                chroot(".")?;
-            }
-            Err(errno) => return Err(errno),
-        }
-        chdir("/")
+        change_root()
     }
+}
+
+/// The mount that is the current directory becomes the root, and nothing else is left of what was mounted before.
+///
+/// # Errors
+/// Those of the calls.
+pub(crate) fn change_root() -> Result<(), Errno> {
+    match pivot_root(".", ".") {
+        // The old root lies on the new one, and the current directory is the old one.
+        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
+        // The root is the kernel's first one, of an initramfs, which cannot be moved away.
+        Err(Errno::EINVAL) => {
+            mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
+            chroot(".")?;
+        }
+        Err(errno) => return Err(errno),
+    }
+    chdir("/")
 }
 
 /// `..` is taken as the name before it: nothing is made that is not below the root in any case.

@@ -8,6 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::ids::{self, IdFacts, IdPlan};
+use crate::error::errno_of;
 use crate::source::facts::Privilege;
 use crate::sys::daemon::{self, Side};
 
@@ -27,8 +28,8 @@ pub struct Settings {
     pub unprivileged_clone: Option<u64>,
     /// `user.max_user_namespaces`.
     pub most_user: Option<u64>,
-    /// `user.max_mnt_namespaces` or `user.max_pid_namespaces`, the smaller one.
-    pub most_others: Option<u64>,
+    /// The smallest of `user.max_KIND_namespaces` for the other kinds that a sandbox has, and its kind.
+    pub most_others: Option<(&'static str, u64)>,
     /// `kernel.apparmor_restrict_unprivileged_userns` of Ubuntu.
     pub apparmor: Option<u64>,
     /// Does a seccomp filter apply to this process?
@@ -43,11 +44,16 @@ impl Settings {
         let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let seccomp = status.lines().find_map(|line| line.strip_prefix("Seccomp:")).map(str::trim);
-        let others = ["/proc/sys/user/max_mnt_namespaces", "/proc/sys/user/max_pid_namespaces"];
+        let most = |kind: &'static str| {
+            number(&format!("/proc/sys/user/max_{kind}_namespaces")).map(|most: u64| (kind, most))
+        };
         Settings {
             unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             most_user: number("/proc/sys/user/max_user_namespaces"),
-            most_others: others.iter().filter_map(|path| number(path)).min(),
+            most_others: ["mnt", "pid", "ipc", "uts"]
+                .into_iter()
+                .filter_map(most)
+                .min_by_key(|(_, most)| *most),
             apparmor: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             seccomp: seccomp.is_some_and(|mode| mode == "2"),
             privilege: Privilege::of_this_process(),
@@ -70,7 +76,7 @@ pub struct Blocked {
 pub enum By {
     UnprivilegedClone,
     MostUser,
-    MostOthers,
+    MostOthers(&'static str),
     AppArmor,
     Seccomp,
     Unknown,
@@ -84,8 +90,9 @@ pub fn blocked(tried: Tried, errno: Errno, settings: &Settings) -> Blocked {
         {
             By::UnprivilegedClone
         }
-        Errno::ENOSPC | Errno::EUSERS if settings.most_user == Some(0) => By::MostUser,
-        Errno::ENOSPC | Errno::EUSERS if tried == Tried::MountNamespace => By::MostOthers,
+        Errno::ENOSPC | Errno::EUSERS if tried == Tried::MountNamespace => {
+            By::MostOthers(settings.most_others.map_or("mnt", |(kind, _)| kind))
+        }
         Errno::ENOSPC | Errno::EUSERS => By::MostUser,
         Errno::EPERM | Errno::EACCES if settings.apparmor.is_some_and(|on| on != 0) => By::AppArmor,
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS if settings.seccomp => By::Seccomp,
@@ -104,7 +111,7 @@ impl fmt::Display for Blocked {
         match self.by {
             By::UnprivilegedClone => f.write_str(" (kernel.unprivileged_userns_clone is 0)"),
             By::MostUser => f.write_str(" (user.max_user_namespaces is reached)"),
-            By::MostOthers => f.write_str(" (user.max_mnt_namespaces or user.max_pid_namespaces is reached)"),
+            By::MostOthers(kind) => write!(f, " (user.max_{kind}_namespaces is reached)"),
             By::AppArmor => f.write_str(" (kernel.apparmor_restrict_unprivileged_userns is 1)"),
             By::Seccomp => f.write_str(" (a seccomp filter applies to this process, as in a container)"),
             By::Unknown => Ok(()),
@@ -116,9 +123,9 @@ impl Blocked {
     /// What a person can do.
     pub fn hint(&self) -> String {
         match self.by {
+            By::MostOthers(kind) => return format!("as root: sysctl -w user.max_{kind}_namespaces=10000"),
             By::UnprivilegedClone => "as root: sysctl -w kernel.unprivileged_userns_clone=1",
             By::MostUser => "as root: sysctl -w user.max_user_namespaces=10000",
-            By::MostOthers => "as root: sysctl -w user.max_mnt_namespaces=10000 user.max_pid_namespaces=10000",
             By::AppArmor => {
                 "as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give lamina an AppArmor profile \
                  with the rule 'userns,'"
@@ -148,9 +155,9 @@ pub struct Probe {
 pub fn probe() -> std::io::Result<Probe> {
     let ids = ids::plan(&IdFacts::look_up());
     let Side::Parent(child) = daemon::fork()? else {
-        daemon::leave(match namespaces(&ids) {
+        daemon::leave(match namespaces(&ids).and_then(|()| first_process()) {
             Ok(()) => 0,
-            // The kernel's error numbers that unshare(2) gives are below 128.
+            // The kernel's error numbers that unshare(2) and clone(2) give are below 128.
             Err((Tried::UserNamespace, errno)) => errno as u8 & 0x7f,
             Err((Tried::MountNamespace, errno)) => errno as u8 | 0x80,
         });
@@ -167,16 +174,25 @@ pub fn probe() -> std::io::Result<Probe> {
     Ok(Probe { ids, namespaces })
 }
 
-/// Makes the namespaces of a sandbox for this process, as far as it can do so alone.
+/// Makes the outer namespaces of a sandbox for this process, as far as it can do so alone.
 pub(crate) fn namespaces(ids: &IdPlan) -> Result<(), (Tried, Errno)> {
     if *ids != IdPlan::Keep {
         unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| (Tried::UserNamespace, errno))?;
     }
-    unshare(INNER | CloneFlags::CLONE_NEWNS).map_err(|errno| (Tried::MountNamespace, errno))
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| (Tried::MountNamespace, errno))
+}
+
+/// Makes a process in the inner ones, as a sandbox's first is made, and waits for its end.
+fn first_process() -> Result<(), (Tried, Errno)> {
+    let failed = |errno| (Tried::MountNamespace, errno);
+    match daemon::fork_into(INNER).map_err(|error| failed(errno_of(&error)))? {
+        Side::Child => daemon::leave(0),
+        Side::Parent(child) => waitpid(child, None).map(drop).map_err(failed),
+    }
 }
 
 /// The namespaces of the command, beside those of mounts and users.
-pub(super) const INNER: CloneFlags =
+pub(crate) const INNER: CloneFlags =
     CloneFlags::CLONE_NEWPID.union(CloneFlags::CLONE_NEWIPC).union(CloneFlags::CLONE_NEWUTS);
 
 #[cfg(test)]
@@ -209,7 +225,13 @@ mod tests {
                 "max_user_namespaces",
             ),
             (Tried::UserNamespace, Errno::EUSERS, none, By::MostUser, "max_user_namespaces"),
-            (Tried::MountNamespace, Errno::ENOSPC, none, By::MostOthers, "max_mnt_namespaces"),
+            (
+                Tried::MountNamespace,
+                Errno::ENOSPC,
+                Settings { most_user: Some(0), most_others: Some(("uts", 0)), ..none },
+                By::MostOthers("uts"),
+                "user.max_uts_namespaces=10000",
+            ),
             (
                 Tried::MountNamespace,
                 Errno::EPERM,

@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use tempfile::TempDir;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::error::SandboxError;
 use super::mounts::Kind;
@@ -18,15 +19,60 @@ use crate::error::errno_of;
 /// It is on disk, in $TMPDIR or /var/tmp, and not in memory: what is installed in a sandbox may be larger than that.
 #[derive(Debug)]
 pub struct Scratch {
-    dir: TempDir,
+    /// Taken away before the directory is.
+    views: Vec<View>,
+    dir: Removed,
     /// Locked as long as the directory is in use.
     _lock: Flock<File>,
+}
+
+/// A directory of the machine that is mounted in ours until this is dropped.
+#[derive(Debug)]
+struct View(PathBuf);
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // What is still in use ends with its last user, which is this process. Where it fails, the directory stays as well.
+        if let Err(errno) = umount2(&self.0, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            log::debug!("'{}' stays mounted: {}", self.0.display(), errno.desc());
+        }
+    }
+}
+
+/// Our directory, which goes when this is dropped.
+#[derive(Debug)]
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.0) {
+            log::debug!("'{}' stays: {error}", self.0.display());
+        }
+    }
+}
+
+/// Removes one of our directories. What is mounted in it is somebody's upper, or a layer: where something still is, nothing is
+/// removed, for a removal would go on in there.
+fn remove(dir: &Path) -> io::Result<()> {
+    let views = fs::read_dir(dir.join(VIEWS)).into_iter().flatten().flatten().map(|entry| entry.path());
+    for point in views.chain([dir.join(ROOT)]) {
+        // The kernel refuses this for what is mounted on (EBUSY). Without its mount each is empty.
+        match fs::remove_dir(&point) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::remove_dir_all(dir)
 }
 
 /// How the directories' names begin.
 const PREFIX: &str = "lamina-run-";
 /// The file in each whose lock says that it is in use.
 const LOCK: &str = "lock";
+/// Where the tree is mounted.
+const ROOT: &str = "root";
+/// Where layers are mounted that contain what a sandbox writes.
+const VIEWS: &str = "views";
 
 /// Where temporary directories are made: $TMPDIR, else the place for large files.
 pub fn parent() -> PathBuf {
@@ -53,9 +99,7 @@ fn remove_left(parent: &Path) {
         let Some(Ok(_lock)) = lock.map(|lock| Flock::lock(lock, FlockArg::LockExclusiveNonblock)) else {
             continue;
         };
-        if let Err(error) = fs::remove_dir_all(&path) {
-            log::debug!("'{}' stays: {error}", path.display());
-        }
+        drop(Removed(path));
     }
 }
 
@@ -69,37 +113,44 @@ impl Scratch {
             |error: io::Error| SandboxError::Scratch { path: parent.to_owned(), errno: errno_of(&error) };
         remove_left(parent);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(failed)?;
+        let dir = Removed(fs::canonicalize(dir.keep()).map_err(failed)?);
         // The file is locked before it has its name: a directory without one is in the making.
-        let making = dir.path().join("lock.new");
+        let making = dir.0.join("lock.new");
         let lock = File::create(&making).map_err(failed)?;
         let lock =
             Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| failed(errno.into()))?;
-        fs::rename(&making, dir.path().join(LOCK)).map_err(failed)?;
-        let scratch = Scratch { dir, _lock: lock };
-        for path in [scratch.root(), scratch.base(), scratch.upper(), scratch.work()] {
+        fs::rename(&making, dir.0.join(LOCK)).map_err(failed)?;
+        let scratch = Scratch { views: Vec::new(), dir, _lock: lock };
+        let views = scratch.path().join(VIEWS);
+        for path in [scratch.root(), scratch.base(), scratch.upper(), scratch.work(), views] {
             DirBuilder::new().mode(0o755).create(path).map_err(failed)?;
         }
         Ok(scratch)
     }
 
+    /// The directory itself: absolute, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.dir.0
+    }
+
     /// Where the tree is mounted.
     pub fn root(&self) -> PathBuf {
-        self.dir.path().join("root")
+        self.path().join(ROOT)
     }
 
     /// The layer below all others.
     pub fn base(&self) -> PathBuf {
-        self.dir.path().join("base")
+        self.path().join("base")
     }
 
     /// The upper, unless the caller has one.
     pub fn upper(&self) -> PathBuf {
-        self.dir.path().join("upper")
+        self.path().join("upper")
     }
 
     /// Its work directory.
     pub fn work(&self) -> PathBuf {
-        self.dir.path().join("work")
+        self.path().join("work")
     }
 
     /// Fills the layer below all others.
@@ -130,18 +181,43 @@ impl Scratch {
         Ok(())
     }
 
+    /// Shows a layer without what this sandbox writes, where the layer contains it, as `/` contains most: it would be found
+    /// inside itself. Gives the directory where the layer is to be found instead. In there the paths `written` are empty, each
+    /// of them a directory within the layer; all are absolute and without symbolic links.
+    ///
+    /// The process must have a mount namespace of its own, from which nothing spreads.
+    ///
+    /// # Errors
+    /// Names the layer.
+    pub fn view(&mut self, layer: &Path, written: &[&Path]) -> Result<PathBuf, SandboxError> {
+        let failed = |errno| SandboxError::View { layer: layer.to_owned(), errno };
+        let at = self.path().join(VIEWS).join(self.views.len().to_string());
+        DirBuilder::new().mode(0o755).create(&at).map_err(|error| failed(errno_of(&error)))?;
+        // With all that is mounted below it: the kernel shows nobody what lies beneath mounts that are not one's own.
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some(layer), &at, None::<&str>, flags, None::<&str>).map_err(failed)?;
+        self.views.push(View(at.clone()));
+        for path in written {
+            let within = path.strip_prefix(layer).map_err(|_| failed(Errno::EINVAL))?;
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+            mount(Some("tmpfs"), &at.join(within), Some("tmpfs"), flags, Some("mode=755,size=4k"))
+                .map_err(failed)?;
+        }
+        Ok(at)
+    }
+
     /// A file that is shown in the sandbox.
     ///
     /// # Errors
     /// Names the directory above.
     pub fn file(&self, name: &str, content: &[u8]) -> Result<PathBuf, SandboxError> {
-        let path = self.dir.path().join(name);
+        let path = self.path().join(name);
         let made = fs::write(&path, content)
             .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(0o644)));
         match made {
             Ok(()) => Ok(path),
             Err(error) => {
-                Err(SandboxError::Scratch { path: self.dir.path().to_owned(), errno: errno_of(&error) })
+                Err(SandboxError::Scratch { path: self.path().to_owned(), errno: errno_of(&error) })
             }
         }
     }
@@ -174,6 +250,22 @@ mod tests {
             fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.sort();
         assert_eq!(names, [making, other]);
+    }
+
+    #[test]
+    fn nothing_is_removed_where_something_may_still_be_mounted() {
+        let parent = tempfile::tempdir().unwrap();
+        for point in ["root", "views/0"] {
+            let scratch = Scratch::make(parent.path()).unwrap();
+            let dir = scratch.path().to_owned();
+            // As what is mounted would be: not empty, so that the kernel refuses to remove it, as it does with a mount.
+            fs::create_dir_all(dir.join(point)).unwrap();
+            fs::write(dir.join(point).join("file"), "precious").unwrap();
+            drop(scratch);
+            assert_eq!(fs::read(dir.join(point).join("file")).unwrap(), b"precious", "{point}");
+            assert!(dir.join("upper").is_dir() && dir.join(LOCK).is_file());
+            fs::remove_dir_all(dir).unwrap();
+        }
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl Foreground {
     /// That of another group of this session, if it is in the foreground.
     pub fn of(group: Pid) -> Option<Self> {
         let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        (tcgetpgrp(&terminal).ok()? == group).then_some(Foreground { terminal, group })
+        // Made only if it is so: dropped, it takes the terminal.
+        (tcgetpgrp(&terminal).ok()? == group).then(|| Foreground { terminal, group })
     }
 }
 

@@ -13,6 +13,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use super::preflight::{Facts, Found, Fuse, Identity, Machine, Mountpoint, PathFact, Role, Writable};
 use crate::config::{LowerSpec, StackSpec};
 use crate::error::errno_of;
+use crate::sys::selinux;
 
 /// What this process may do about mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,21 @@ impl Privilege {
         }
         let first_namespace = uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
         if first_namespace { Privilege::Full } else { Privilege::Namespace }
+    }
+}
+
+/// Does SELinux label files on this machine?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Selinux {
+    On,
+    Off,
+}
+
+impl Selinux {
+    /// Looks it up.
+    pub fn of_this_machine() -> Self {
+        if selinux::is_enabled() { Selinux::On } else { Selinux::Off }
     }
 }
 

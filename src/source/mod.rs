@@ -1,5 +1,6 @@
 //! One word of the command line → layers of a stack, and the checks before anything is touched.
 
+pub mod container_store;
 pub mod facts;
 pub mod images;
 mod layer_list;

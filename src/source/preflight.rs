@@ -17,7 +17,7 @@ use super::facts::Privilege;
 
 /// Descriptors that are needed besides those of the layers: the standard streams, /dev/fuse for each thread, the work
 /// directory, and some files that callers have open.
-const SPARE_DESCRIPTORS: u64 = 128;
+pub(crate) const SPARE_DESCRIPTORS: u64 = 128;
 
 /// What a path is in the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

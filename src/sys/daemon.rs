@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::{ForkResult, Pid};
 
@@ -40,9 +41,23 @@ pub fn fork() -> io::Result<Side> {
 /// its children by unshare(2) could start no thread any more (EINVAL); this one is where it was.
 ///
 /// # Errors
-/// EBUSY where there are several threads, otherwise those of clone3(2).
+/// EBUSY where there are several threads, otherwise those of clone3(2), or of clone(2).
 pub fn fork_into(namespaces: CloneFlags) -> io::Result<Side> {
     one_thread()?;
+    let child = match clone3(namespaces) {
+        // A seccomp filter cannot look at the flags of clone3(2), so that some answer as an old kernel does; the C library, too,
+        // then falls back.
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => clone(namespaces)?,
+        child => child?,
+    };
+    match child {
+        0 => Ok(Side::Child),
+        child => Ok(Side::Parent(Pid::from_raw(child))),
+    }
+}
+
+/// fork(2) into new namespaces: 0 in the child, its process id here. For a process with one thread only.
+fn clone3(namespaces: CloneFlags) -> io::Result<libc::pid_t> {
     // SAFETY: all fields are numbers, for which 0 means that nothing is asked for.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = namespaces.bits().cast_unsigned().into();
@@ -52,11 +67,18 @@ pub fn fork_into(namespaces: CloneFlags) -> io::Result<Side> {
     // used by calls about threads, of which the child has none but itself.
     let child =
         unsafe { libc::syscall(libc::SYS_clone3, &mut args as *mut _, size_of::<libc::clone_args>()) };
-    match child {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Side::Child),
-        child => Ok(Side::Parent(Pid::from_raw(child as libc::pid_t))),
-    }
+    Ok(Errno::result(child)? as libc::pid_t)
+}
+
+/// As [`clone3`].
+fn clone(namespaces: CloneFlags) -> io::Result<libc::pid_t> {
+    let flags = libc::c_long::from(namespaces.bits()) | libc::c_long::from(libc::SIGCHLD);
+    let unused: libc::c_long = 0;
+    // s390 alone has the stack before the flags.
+    let [first, second] = if cfg!(target_arch = "s390x") { [unused, flags] } else { [flags, unused] };
+    // SAFETY: as in `clone3`; without a stack the child goes on with its copy of this one.
+    let child = unsafe { libc::syscall(libc::SYS_clone, first, second, unused, unused, unused) };
+    Ok(Errno::result(child)? as libc::pid_t)
 }
 
 fn one_thread() -> io::Result<()> {
@@ -120,4 +142,25 @@ pub fn detach(null: &File) -> io::Result<()> {
     nix::unistd::dup2_stdout(null)?;
     nix::unistd::dup2_stderr(null)?;
     close_inherited()
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    use super::*;
+
+    #[test]
+    fn both_calls_make_a_child() {
+        for make in [clone3, clone] {
+            // The child may do nothing else: there are other threads here.
+            match make(CloneFlags::empty()).unwrap() {
+                0 => leave(7),
+                child => {
+                    let child = Pid::from_raw(child);
+                    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 7)));
+                }
+            }
+        }
+    }
 }

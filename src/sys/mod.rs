@@ -19,7 +19,10 @@ pub mod live;
 pub mod map;
 #[cfg(feature = "cli")]
 pub mod sandbox;
+pub mod selinux;
 pub mod times;
+#[cfg(feature = "cli")]
+pub mod uring;
 pub mod xattr;
 
 use std::os::fd::{FromRawFd, OwnedFd};

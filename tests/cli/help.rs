@@ -80,7 +80,7 @@ fn completions_know_the_words_of_each_command() {
     }
     let zsh = script("zsh");
     for words in [
-        ":(mount umount refresh stats list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man)",
+        ":(mount umount refresh stats list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man mount.fuse.lamina)",
         "*::mountpoints -- Where it is mounted; several are unmounted one after the other:_files -/",
         ":OPT,OPT:(ro redirect_dir=on",
     ] {
@@ -91,7 +91,7 @@ fn completions_know_the_words_of_each_command() {
         ("completions", "bash zsh fish"),
         (
             "man",
-            "mount umount refresh stats list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man",
+            "mount umount refresh stats list inspect explain ls cat extract run diff waste browse layers unpack commit check convert store doctor completions man mount.fuse.lamina",
         ),
         ("umount", "(__fish_complete_directories)"),
         ("refresh", "(__fish_complete_directories)"),

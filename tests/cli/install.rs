@@ -79,7 +79,7 @@ fn it_puts_everything_in_its_place_and_says_so() {
     }
     assert!(commands > 10, "{help}");
     let page = fs::read_to_string(machine.at("opt/l/share/man/man8/mount.fuse.lamina.8")).unwrap();
-    assert!(page.contains("lamina"), "{page}");
+    assert!(page.starts_with(".TH MOUNT.FUSE.LAMINA 8"), "{page}");
     for (path, word) in [
         ("bash-completion/completions/lamina", "complete -F"),
         ("zsh/site-functions/_lamina", "#compdef lamina"),
@@ -160,6 +160,36 @@ fn what_failed_half_way_can_be_removed() {
     machine.script(&["--uninstall"]).succeeds();
     let left: Vec<String> = machine.names().difference(&before).cloned().collect();
     assert_eq!(left, [""; 0]);
+}
+
+#[test]
+fn what_failed_at_once_leaves_nothing() {
+    let machine = Machine::new();
+    // Some of it can be made, and then the path is too long.
+    let prefix = format!("/{}", ["d".repeat(250).as_str(); 20].join("/"));
+    let failed = machine.script(&["--binary", env!("CARGO_BIN_EXE_lamina"), "--prefix", &prefix]);
+    assert_ne!(failed.code, 0, "{failed:?}");
+    assert_eq!(machine.names(), BTreeSet::new());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_before_anything_is_built() {
+    let machine = Machine::new();
+    fs::write(machine.at("opt"), "").unwrap();
+    // No --binary: it would build.
+    machine.script(&["--prefix", "/opt/l"]).fails_with(1, &["opt' is not a directory", "--prefix"]);
+}
+
+#[test]
+fn what_it_says_to_remove_it_removes_it() {
+    let machine = Machine::new();
+    for prefix in ["/", "/opt/a b"] {
+        let done = machine.install(&["--prefix", prefix]);
+        let line =
+            done.out.lines().find_map(|line| line.split_once("To remove it: scripts/install ")).unwrap();
+        outcome(command("bash").arg("-c").arg(format!("{SCRIPT} {}", line.1))).succeeds();
+        assert_eq!(machine.names(), BTreeSet::new(), "{prefix}");
+    }
 }
 
 #[test]

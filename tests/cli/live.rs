@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -351,6 +351,41 @@ fn a_mount_in_use_is_busy_unless_lazy() {
     assert_eq!(reader.join().unwrap(), "from the base");
     place.run(&["umount", "--lazy", "mnt"]).succeeds();
     assert!(!is_mounted(&place.mnt()));
+}
+
+#[test]
+fn who_keeps_a_daemon_by_a_copy_of_its_mount_is_named() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let mut elsewhere = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--propagation=private",
+            "sh",
+            "-c",
+            "echo ready; read end",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 6];
+    let began = elsewhere.stdout.take().unwrap().read_exact(&mut ready);
+    let umount = place.run(&["umount", "--lazy", "mnt"]);
+    drop(elsewhere.stdin.take());
+    elsewhere.wait().unwrap();
+    if began.is_err() {
+        eprintln!(
+            "SKIPPED who_keeps_a_daemon_by_a_copy_of_its_mount_is_named: no user namespace can be made here"
+        );
+        return;
+    }
+    umount.succeeds();
+    let said = "lives in a mount namespace that has a copy of it";
+    assert!(umount.err.contains("still runs: process") && umount.err.contains(said), "{}", umount.err);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The command line that mount(8) and podman use, where it behaves unlike `lamina mount`; and remounts.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::needs;
@@ -19,12 +19,19 @@ impl Compatible {
     #[track_caller]
     fn mount(text: &str, options: &str) -> Self {
         let layers = Setup::text(text).build();
+        let (upper, work) = (layers.upper(""), layers.work().to_owned());
+        Self::over(layers, &upper, &work, options)
+    }
+
+    /// With an upper of the test's own.
+    #[track_caller]
+    fn over(layers: Layers, upper: &Path, work: &Path, options: &str) -> Self {
         let point = layers.dir().join("mnt");
         let all = format!(
             "lowerdir={},upperdir={},workdir={},{options}",
             layers.lower(1, "").display(),
-            layers.upper("").display(),
-            layers.work().display()
+            upper.display(),
+            work.display()
         );
         let output = run(Command::new(binary()).args(["-o", all.trim_end_matches(',')]).arg(&point));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -66,6 +73,37 @@ fn in_the_trusted_namespace_it_moves() {
     let m = Compatible::mount(LOWER, "");
     fs::rename(m.point.join("d"), m.point.join("e/moved")).unwrap();
     assert_eq!(names(&m.point.join("e/moved")), ["one"]);
+}
+
+/// What podman may mount with fuse-overlayfs next.
+#[test]
+fn in_a_store_of_containers_it_does_not_move_unless_asked_to() {
+    needs!(Lamina, Root);
+    for (options, expected) in [("", Err(Errno::EXDEV)), ("redirect_dir=on", Ok(()))] {
+        let layers = Setup::text(LOWER).build();
+        let overlay = layers.dir().join("overlay");
+        let (upper, work) = (overlay.join("container/diff"), overlay.join("container/work"));
+        for dir in [&upper, &work, &overlay.join("l")] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        fs::write(overlay.join("container/link"), "SHORT").unwrap();
+        std::os::unix::fs::symlink("../container/diff", overlay.join("l/SHORT")).unwrap();
+        let m = Compatible::over(layers, &upper, &work, options);
+        let moved = fs::rename(m.point.join("d"), m.point.join("moved"));
+        assert_eq!(
+            moved.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap())),
+            expected,
+            "{options}"
+        );
+        // mv(1) copies, then.
+        if expected.is_err() {
+            assert!(
+                run(Command::new("mv").arg(m.point.join("d")).arg(m.point.join("moved"))).status.success()
+            );
+        }
+        assert_eq!(names(&m.point.join("moved")), ["one"], "{options}");
+        assert!(!m.point.join("d").exists(), "{options}");
+    }
 }
 
 #[test]

@@ -284,6 +284,8 @@ fn a_directory_that_holds_copies_is_marked() {
     assert_eq!(m.marker_in_upper("d", "impure").as_deref(), Some(&b"y"[..]));
     assert_eq!(m.marker_in_upper("", "impure").as_deref(), Some(&b"y"[..]), "d is a copy too");
     assert_eq!(m.marker_in_upper("e", "impure"), None, "a new file is no copy");
+    fs::hard_link(m.at("d/f"), m.at("e/link")).unwrap();
+    assert_eq!(m.marker_in_upper("e", "impure").as_deref(), Some(&b"y"[..]), "another name of a copy is one");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Layers and uppers on other file systems than those of disks: in memory, images, in user space, other unions.
 
+#[path = "file_systems/user_space.rs"]
+mod user_space;
+
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -192,6 +195,31 @@ fn an_image_of_erofs_is_a_layer() {
     let image = image(layers.dir(), "mkfs.erofs \"$1\" \"$2\"", &layers.lower(1, ""));
     let fs = FileSystem::by("mount", &["-t", "erofs", "-o", "loop", &image]);
     as_a_layer(layers, fs.path());
+}
+
+/// A file system of disks, made by a command that gets its image, as a layer and as an upper: without a warning.
+#[track_caller]
+fn a_disk_is_both(fs_type: &str, make: &str) {
+    let layers = Setup::text(LOWER).build();
+    let image = image(layers.dir(), make, &layers.lower(1, ""));
+    let fs = FileSystem::by("mount", &["-t", fs_type, "-o", "loop", &image]);
+    fs::create_dir(fs.path().join("layer")).unwrap();
+    copy(&layers.lower(1, ""), &fs.path().join("layer"));
+    let log = as_an_upper(&fs);
+    assert!(!log.contains("upper "), "{log}");
+    as_a_layer(layers, fs.path().join("layer"));
+}
+
+#[test]
+fn xfs_is_a_layer_and_an_upper() {
+    needs!(Lamina, Xfs, Root);
+    a_disk_is_both("xfs", "truncate -s 320M \"$1\"; mkfs.xfs -q \"$1\"");
+}
+
+#[test]
+fn btrfs_is_a_layer_and_an_upper() {
+    needs!(Lamina, Btrfs, Root);
+    a_disk_is_both("btrfs", "truncate -s 160M \"$1\"; mkfs.btrfs -q \"$1\"");
 }
 
 #[test]

@@ -115,7 +115,8 @@ mounted DIR 0
 mount DIR/mnt
 mounted DIR 1
 equal "$(cat mnt/f)" y
-umount -a -t fuse.lamina
+# Other mounts of the machine may be here, too, and in a user namespace they stay.
+umount -a -t fuse.lamina || true
 mounted DIR 0
 mount DIR/other
 equal "$(cat other/f)" x
@@ -145,6 +146,56 @@ findmnt -no OPTIONS DIR/mnt | grep -q 'nosuid,nodev,noexec.*user_id=64321'
 equal "$(as_user cat mnt/f)" x
 as_user umount DIR/mnt
 mounted DIR 0
+"#,
+    );
+}
+
+#[test]
+fn without_its_helper_that_of_fuse_calls_it() {
+    needs!(Lamina, Capabilities);
+    let layers = layers();
+    assert!(Path::new("/sbin/mount.fuse").exists(), "scripts/test installs fuse3");
+    with_helper(
+        &layers,
+        "",
+        r#"rm sbin/mount.fuse.lamina
+mkdir bin
+ln -s "$2" bin/lamina
+mount --bind bin /usr/local/bin
+mount -t fuse.lamina name DIR/mnt -o 'LAYERS,context="system_u:object_r:t:s0:c1,c2",noatime'
+mounted DIR 1
+equal "$(findmnt -no SOURCE,FSTYPE DIR/mnt)" "name   fuse.lamina"
+equal "$(cat mnt/f)" x
+umount mnt
+"#,
+    );
+}
+
+#[test]
+fn a_label_is_for_selinux() {
+    needs!(Lamina, Root);
+    // mount(8) asks SELinux for itself; here its helper is called as mount(8) calls it where there is one.
+    with_helper(
+        &layers(),
+        "",
+        r#"label='context="system_u:object_r:t:s0:c1,c2"'
+mount -t tmpfs tmpfs /sys/fs
+sbin/mount.fuse.lamina name DIR/mnt -o "rw,LAYERS,$label,noatime" 2>said
+equal "$(cat said)" "lamina: warning: option '$label' has no effect: SELinux is not in use on this machine; it is ignored"
+mounted DIR 1
+umount mnt
+# Now it seems to be: the kernel is given the label, and refuses what it does not know.
+mkdir /sys/fs/selinux
+touch /sys/fs/selinux/enforce
+fails sbin/mount.fuse.lamina name DIR/mnt -o "rw,LAYERS,$label" | grep -F "mounting on 'DIR/mnt' with $label: Invalid argument"
+mounted DIR 0
+# What nobody may say is not handed on.
+chown -R 64321:64321 mnt
+cp "$2" lamina
+as_user ./lamina name DIR/mnt -o "lowerdir=DIR/1,$label" 2>said
+grep -F "option '$label' has no effect: only root outside of a user namespace" said
+mounted DIR 1
+umount mnt
 "#,
     );
 }

@@ -5,8 +5,11 @@ use std::io::{Read, Seek};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::needs;
-use crate::support::guard::{Mount, Setup, binary};
+use crate::support::guard::{Mount, Setup, binary, wait_for};
 use crate::support::sys::{self, SetXattr};
 
 fn run(at: &Path) -> Output {
@@ -115,6 +118,47 @@ fn a_read_only_mount_is_refreshed() {
 fn one_thread_is_enough() {
     needs!(Lamina);
     changes_are_seen(&mut Setup::text(LAYERS).lamina_options("max_threads=1").mount());
+}
+
+#[test]
+fn others_are_served_while_one_waits_and_all_who_ask_meanwhile_are_served_by_the_next() {
+    needs!(Lamina);
+    let below = Mount::of("layer 1\nfile f \"one\"\n");
+    let mut layers = Setup::text("layer 1\n").lamina_options("max_threads=1,debug").build();
+    layers.replace_lower(1, below.root());
+    let mut m = layers.mounted();
+    assert_eq!((m.names(""), m.text("f")), (vec!["f".into()], "one".into()));
+    let passes = |m: &Mount| m.log().matches("refresh: one pass for").count();
+    let stopped = Stopped::at_once(below.daemon().unwrap());
+    let ask = || Command::new(binary()).arg("refresh").arg(m.root()).spawn().unwrap();
+    let mut asking = vec![ask()];
+    wait_for("the refresh to begin", || (passes(&m) == 1).then_some(()));
+    asking.extend((0..3).map(|_| ask()));
+    // Its only thread answers, though what it has of the layer does not.
+    assert!(!sys::get_xattr(&m.root(), b"user.lamina.mount").unwrap().is_empty());
+    drop(stopped);
+    for mut asked in asking {
+        assert!(asked.wait().unwrap().success());
+    }
+    m.changed_lowers();
+    // The first, one for those who asked while it went on, and, where one was late, more.
+    assert!((2..=4).contains(&passes(&m)), "{}", m.log());
+}
+
+/// A process that is stopped, until this is dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn at_once(process: Pid) -> Self {
+        kill(process, Signal::SIGSTOP).unwrap();
+        Stopped(process)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGCONT).unwrap();
+    }
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::sandbox::Sandbox;
+use crate::support::Who;
 use crate::support::guard::wait_for;
 
 #[test]
@@ -19,6 +20,7 @@ fn the_exit_code_is_the_commands_or_says_why_there_was_none() {
     for (args, code, words) in [
         (&["image.tar", "--", "nothing"][..], 127, &["'nothing' was not found", "PATH=/bin"][..]),
         (&["image.tar", "--", "/bin/nothing"], 127, &["'/bin/nothing' was not found"]),
+        (&["image.tar", "--", ""], 127, &["'' was not found", "PATH=/bin"]),
         (&["image.tar", "--", "/script"], 127, &["'/script'", "interpreter"]),
         (&["image.tar", "--", "/data"], 126, &["'/data' cannot be executed", "Permission denied"]),
         (&["image.tar", "--", "/etc"], 126, &["'/etc' cannot be executed"]),
@@ -31,7 +33,7 @@ fn the_exit_code_is_the_commands_or_says_why_there_was_none() {
         (
             &["--bind", "/proc/self/exe:/etc", "image.tar", "--", "true"],
             125,
-            &["'/etc' in the sandbox", "directory"],
+            &["'/etc' in the sandbox", "a file on a file"],
         ),
         (&["--env", "=x", "image.tar"], 125, &["--env '=x' has no name"]),
     ] {
@@ -56,6 +58,11 @@ fn started(sandbox: &Sandbox, script: &str) -> Child {
 
 fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
+}
+
+fn server_of(caller: &Child) -> i32 {
+    let children = format!("/proc/{0}/task/{0}/children", caller.id());
+    fs::read_to_string(children).unwrap().trim().parse().unwrap()
 }
 
 /// The processes whose command line has this word.
@@ -115,13 +122,39 @@ fn nothing_is_left_when_the_caller_is_killed() {
 fn when_the_server_is_killed_all_ends_and_the_next_run_puts_its_files_away() {
     let Some(sandbox) = Sandbox::new() else { return };
     let mut child = started(&sandbox, "mkdir /d; chmod 0 /d; echo ready; sleep 73004");
-    let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let server: i32 = fs::read_to_string(children).unwrap().trim().parse().unwrap();
-    kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(server_of(&child)), Signal::SIGKILL).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(125));
     wait_for("the end of all processes", || with_word("73004").is_empty().then_some(()));
     assert_eq!(sandbox.left().len(), 1);
     assert_eq!(sandbox.prints(&[], "echo next"), "next\n");
+}
+
+#[test]
+fn a_tree_that_cannot_be_unmounted_is_not_waited_for_and_nothing_in_it_is_removed() {
+    if Who::current() != Who::Root {
+        // Somebody else must get at the sandbox's mounts, to be in its way.
+        return;
+    }
+    let Some(sandbox) = Sandbox::new() else { return };
+    fs::create_dir(sandbox.place.path("away")).unwrap();
+    let mut command =
+        sandbox.command(&["--upper", "u", "image.tar", "--", "sh", "-c", "echo x > /kept; echo ready; cat"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let [left] = &sandbox.left()[..] else { panic!("{:?}", sandbox.left()) };
+    let moved = Command::new("nsenter")
+        .args(["-t", &server_of(&child).to_string(), "-m", "mount", "--move"])
+        .args([left.join("root"), sandbox.place.path("away")])
+        .status();
+    assert!(moved.unwrap().success());
+    // A file in the way is like a mount: the kernel refuses to remove the mount point.
+    fs::write(left.join("root/in-the-way"), "").unwrap();
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(sandbox.place.path("u/kept")).unwrap(), "x\n");
+    assert!(left.join("lock").exists());
 }
 
 #[test]

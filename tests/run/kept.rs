@@ -35,9 +35,9 @@ fn all_mine(dir: &Path) {
 #[test]
 fn an_upper_is_kept_and_diff_commit_and_the_next_run_understand_it() {
     let Some(sandbox) = Sandbox::new() else { return };
-    let script = "echo x > /new; chmod 4711 /new; rm /etc/old; echo more >> /etc/group";
+    let script = "echo x > /new; chmod 4711 /new; rm /etc/old; echo more >> /etc/group; ln -s x /link";
     assert_eq!(sandbox.prints(&["--upper", "changes"], script), "");
-    let mut expected = vec!["C /etc/group (content)", "D /etc/old", "A /new"];
+    let mut expected = vec!["C /etc/group (content)", "D /etc/old", "A /link", "A /new"];
     if has_many_ids() {
         let owned = "mkdir /mail; chown 8:12 /mail /etc/passwd; echo y > /mail/f; chown 77 /mail/f";
         assert_eq!(sandbox.prints(&["--upper", "changes"], owned), "");
@@ -45,6 +45,7 @@ fn an_upper_is_kept_and_diff_commit_and_the_next_run_understand_it() {
             "C /etc/group (content)",
             "D /etc/old",
             "C /etc/passwd (owner)",
+            "A /link",
             "A /mail",
             "A /mail/f",
             "A /new",
@@ -75,11 +76,32 @@ fn an_upper_is_kept_and_diff_commit_and_the_next_run_understand_it() {
         of.unwrap_or_else(|| panic!("{name} is missing in {listed}")).to_owned()
     };
     assert!(line("new").contains("-rws--x--x") && line("new").contains(" 0:0 "), "{listed}");
+    assert!(line("link -> x").contains(" 0:0 "), "no record can be had for it: {listed}");
     assert!(!listed.lines().any(|line| line.ends_with(" etc/old")), "{listed}");
     if has_many_ids() {
         assert!(line("mail").contains(" 8:12 ") && line("mail/f").contains(" 77:0 "), "{listed}");
         assert!(line("etc/passwd").contains(" 8:12 "), "{listed}");
     }
+}
+
+#[test]
+fn an_upper_over_a_directory_is_understood_as_well() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    sandbox.place.run("unpack", &["image.tar", "rootfs", "--flat", "--quiet"]).succeeds();
+    let script = "echo x > /new; chmod 4711 /new; ln -s x /link; echo y >> /etc/old";
+    let outcome =
+        sandbox.run(&["--upper", "u", "rootfs", "--", "/bin/sh", "-c", &format!("PATH=/bin; {script}")]);
+    assert_eq!((outcome.code, outcome.err.as_str()), (0, ""), "{outcome:?}");
+    let diff = sandbox.place.run("diff", &["rootfs", "--upper", "u"]);
+    assert_eq!(
+        diff.out.lines().collect::<Vec<_>>(),
+        ["C /etc/old (content)", "A /link", "A /new"],
+        "{diff:?}"
+    );
+    sandbox.place.run("commit", &["u", "oci:new:latest", "--quiet"]).succeeds();
+    let listed = sandbox.place.run("ls", &["-lR", "oci:new:latest"]).succeeds().out;
+    let all_roots = listed.lines().skip(1).all(|line| line.contains(" 0:0 "));
+    assert!(all_roots && listed.contains("-rws--x--x"), "{listed}");
 }
 
 #[test]

@@ -121,3 +121,25 @@ fn a_shell_has_job_control_and_the_terminals_size_and_name() {
     assert_eq!(session.code(), Some(7));
     sandbox.nothing_is_left();
 }
+
+#[test]
+fn in_the_background_it_leaves_the_terminal_to_the_shell() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let lamina = sandbox.command(&["image.tar", "--", "sleep", "0.2"]);
+    let mut shell = Command::new("sh");
+    // A shell that has lost its terminal is stopped when it reads.
+    let script = r#"set -m; "$@" & wait; echo do''ne; read line; echo "got $line""#;
+    shell.args(["-c", script, "sh"]).arg(lamina.get_program()).args(lamina.get_args());
+    shell.current_dir(lamina.get_current_dir().unwrap());
+    for (name, value) in lamina.get_envs() {
+        match value {
+            Some(value) => drop(shell.env(name, value)),
+            None => drop(shell.env_remove(name)),
+        }
+    }
+    let mut session = Session::start(&shell, 24);
+    session.expect("done");
+    session.type_in("a word\n");
+    session.expect("got a word");
+    assert_eq!(session.code(), Some(0));
+}

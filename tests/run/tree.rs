@@ -74,6 +74,44 @@ fn binds_show_what_is_outside_wherever_they_are_wanted() {
     assert_eq!((differences.code, differences.out.as_str()), (0, ""), "mounting on it changes nothing");
 }
 
+#[test]
+fn a_layer_may_contain_what_the_sandbox_writes_and_is_shown_without_it() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    sandbox.place.run("unpack", &["image.tar", "rootfs", "--flat", "--quiet"]).succeeds();
+    fs::create_dir(sandbox.place.path("rootfs/tmp")).unwrap();
+    fs::create_dir(sandbox.place.path("rootfs/here")).unwrap();
+    let script = "echo x > /new; ls -A /tmp/lamina-run-* /here/u /here/.u.lamina-work; cat /etc/old";
+    let run = |args: &[&str]| {
+        let mut command = sandbox.command(&[args, &["rootfs", "--", "sh", "-c", script]].concat());
+        outcome(command.env("TMPDIR", sandbox.place.path("rootfs/tmp")))
+    };
+    let thrown_away = run(&[]);
+    assert_eq!(thrown_away.out.split_whitespace().last(), Some("old"), "{thrown_away:?}");
+    assert!(!sandbox.place.path("rootfs/new").exists());
+    let kept = run(&["--upper", "rootfs/here/u"]);
+    let (listed, rest) = kept.out.split_once("\n\n/tmp/lamina-run-").unwrap_or_else(|| panic!("{kept:?}"));
+    assert_eq!(listed, "/here/.u.lamina-work:\n\n/here/u:");
+    assert!(rest.ends_with(":\nold"), "each is there, and empty: {kept:?}");
+    assert_eq!(fs::read_to_string(sandbox.place.path("rootfs/here/u/new")).unwrap(), "x\n");
+    assert_eq!(fs::read_dir(sandbox.place.path("rootfs/tmp")).unwrap().count(), 0);
+    // An upper around it can be helped by nobody but the caller.
+    let mut around = sandbox.command(&["--upper", "rootfs", "image.tar", "--", "true"]);
+    let refused = outcome(around.env("TMPDIR", sandbox.place.path("rootfs/tmp")));
+    assert_eq!(refused.code, 125, "{refused:?}");
+    assert!(
+        refused.err.contains("lies inside the upper 'rootfs'") && refused.err.contains("TMPDIR"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn the_machines_own_root_is_a_source() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let outcome = sandbox.run(&["/", "--", "/bin/sh", "-c", "cd /etc && cat hosts > /dev/null && echo $$"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    sandbox.nothing_is_left();
+}
+
 /// Hides a part of /proc, as a container does, and runs what follows where that cannot be undone.
 const MASK: &str = "mount --bind /dev/null /proc/version && exec unshare -Urm \"$@\"";
 

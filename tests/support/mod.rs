@@ -50,12 +50,32 @@ pub enum Need {
     FuseOverlayfs,
     /// bindfs, as a program: a file system in user space that hands everything on to a directory.
     Bindfs,
+    /// systemd, which need not be this machine's first process.
+    Systemd,
     /// mksquashfs, and a kernel that mounts what it makes.
     Squashfs,
     /// mkfs.erofs, and a kernel that mounts what it makes.
     Erofs,
     /// mkfs.ext4, and a kernel that mounts what it makes.
     Ext4,
+    /// mkfs.xfs, and a kernel that mounts what it makes.
+    Xfs,
+    /// mkfs.btrfs, and a kernel that mounts what it makes.
+    Btrfs,
+    /// squashfuse, and mksquashfs.
+    Squashfuse,
+    /// unionfs-fuse.
+    UnionfsFuse,
+    /// sshfs, and the server of its protocol: both ends of a network file system without a network.
+    Sshfs,
+    /// mergerfs: several directories as one.
+    Mergerfs,
+    /// gocryptfs: a directory that is encrypted.
+    Gocryptfs,
+    /// ntfs-3g, and what makes its file systems.
+    Ntfs3g,
+    /// exFAT in user space, and what makes its file systems.
+    Exfat,
 }
 
 impl Need {
@@ -91,6 +111,12 @@ impl Need {
             Need::Bindfs if !answers("bindfs", "--version") => {
                 Some(Missing::Precondition("needs bindfs (package bindfs)"))
             }
+            Need::Systemd if !std::path::Path::new("/lib/systemd/systemd").exists() => {
+                Some(Missing::Precondition("needs systemd (package systemd)"))
+            }
+            Need::Systemd if !std::path::Path::new("/dev/autofs").exists() => Some(Missing::Precondition(
+                "this kernel has no autofs, by which systemd mounts for whoever looks",
+            )),
             Need::Squashfs if !is_there("mksquashfs") => {
                 Some(Missing::Precondition("needs mksquashfs (package squashfs-tools)"))
             }
@@ -100,12 +126,41 @@ impl Need {
             Need::Ext4 if !is_there("mkfs.ext4") => {
                 Some(Missing::Precondition("needs mkfs.ext4 (package e2fsprogs)"))
             }
+            Need::Xfs if !is_there("mkfs.xfs") => {
+                Some(Missing::Precondition("needs mkfs.xfs (package xfsprogs)"))
+            }
+            Need::Btrfs if !is_there("mkfs.btrfs") => {
+                Some(Missing::Precondition("needs mkfs.btrfs (package btrfs-progs)"))
+            }
+            Need::Squashfuse if !is_there("squashfuse") || !is_there("mksquashfs") => {
+                Some(Missing::Precondition("needs squashfuse and mksquashfs (package squashfs-tools)"))
+            }
+            Need::UnionfsFuse if !is_there("unionfs-fuse") => {
+                Some(Missing::Precondition("needs unionfs-fuse (package unionfs-fuse)"))
+            }
+            Need::Sshfs if !is_there("sshfs") || !std::path::Path::new(SFTP_SERVER).exists() => {
+                Some(Missing::Precondition("needs sshfs, and the package openssh-sftp-server"))
+            }
+            Need::Mergerfs if !is_there("mergerfs") => {
+                Some(Missing::Precondition("needs mergerfs (package mergerfs)"))
+            }
+            Need::Gocryptfs if !is_there("gocryptfs") => {
+                Some(Missing::Precondition("needs gocryptfs (package gocryptfs)"))
+            }
+            Need::Ntfs3g if !is_there("ntfs-3g") || !is_there("mkntfs") => {
+                Some(Missing::Precondition("needs ntfs-3g (package ntfs-3g)"))
+            }
+            Need::Exfat if !is_there("mount.exfat-fuse") || !is_there("mkfs.exfat") => {
+                Some(Missing::Precondition("needs exfat-fuse and mkfs.exfat (package exfatprogs)"))
+            }
             Need::Squashfs if !kernel_has("squashfs") => {
                 Some(Missing::Precondition("this kernel has no squashfs"))
             }
             Need::Erofs if !kernel_has("erofs") => Some(Missing::Precondition("this kernel has no erofs")),
             Need::Ext4 if !kernel_has("ext4") => Some(Missing::Precondition("this kernel has no ext4")),
-            Need::Squashfs | Need::Erofs | Need::Ext4
+            Need::Xfs if !kernel_has("xfs") => Some(Missing::Precondition("this kernel has no xfs")),
+            Need::Btrfs if !kernel_has("btrfs") => Some(Missing::Precondition("this kernel has no btrfs")),
+            Need::Squashfs | Need::Erofs | Need::Ext4 | Need::Xfs | Need::Btrfs | Need::Exfat
                 if !std::path::Path::new("/dev/loop-control").exists() =>
             {
                 Some(Missing::Precondition("there are no loop devices to mount an image with"))
@@ -114,6 +169,9 @@ impl Need {
         }
     }
 }
+
+/// The server that sshfs talks to, as Debian has it.
+pub const SFTP_SERVER: &str = "/usr/lib/openssh/sftp-server";
 
 /// Is there a program of this name that takes this option?
 fn answers(program: &str, option: &str) -> bool {

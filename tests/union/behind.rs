@@ -6,35 +6,14 @@ use std::time::Duration;
 
 use lamina::overlay::*;
 
+use super::changed::{self, is_there, names, text};
 use super::stack::*;
 
-/// Two lowers with a directory that both have, and an upper, over which all of it was looked at once.
+/// As [`changed::looked_at`], with a union that expects changes.
 fn looked_at() -> (Stack, Overlay) {
     let mut stack = Stack::new(2);
     stack.behaviour.timeout = Duration::ZERO;
-    for (layer, path) in [(0, "d/top"), (0, "d/sub/in"), (1, "d/base"), (1, "d/sub/below"), (1, "e/f/g")] {
-        put(stack.lower(layer), path, path);
-    }
-    let overlay = stack.open();
-    for dir in ["d", "d/sub", "e", "e/f"] {
-        list(&overlay, find(&overlay, dir));
-    }
-    for file in ["d/top", "d/base", "d/sub/in", "d/sub/below", "e/f/g"] {
-        assert_eq!(text(&overlay, file), file);
-    }
-    (stack, overlay)
-}
-
-fn text(overlay: &Overlay, path: &str) -> String {
-    String::from_utf8(read_all(overlay, find(overlay, path)).unwrap()).unwrap()
-}
-
-fn names(overlay: &Overlay, dir: &str) -> Vec<String> {
-    list(overlay, find(overlay, dir)).into_iter().map(|(name, _)| name).collect()
-}
-
-fn is_there(overlay: &Overlay, path: &str) -> bool {
-    walk(overlay, path).unwrap().is_some()
+    changed::looked_at(stack)
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! An upper that is looked at and changed while nothing is mounted: check, and conversion from form to form.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use lamina::check::{self, Code, Weight};
+use lamina::check::{self, Code, Repaired, Weight};
 use lamina::config::{Index, RedirectDir};
 use lamina::convert::{self, Blocked, Form, Target};
 use lamina::error::{Error, Kind};
-use lamina::overlay::{FileKind, NodeId, Overlay, RenameMode};
+use lamina::overlay::{Attr, FileKind, NodeId, Overlay, RenameMode, Timestamp};
 
 use super::stack::*;
 use super::storm::{Seen, layers, same, storm, tree};
@@ -106,6 +107,138 @@ fn repairing_needless_whiteouts_changes_nothing_that_is_seen() {
         drop(target);
         assert_eq!(wrong(&stack), [], "seed {seed}");
         same(&before, &seen(&stack));
+    }
+}
+
+/// What a union with damage shows: what can be looked at, and `None` for what cannot.
+#[derive(Debug, Clone, PartialEq)]
+struct Shown {
+    kind: FileKind,
+    perm: u32,
+    mtime: Timestamp,
+    content: Vec<u8>,
+}
+
+fn shown(stack: &Stack) -> BTreeMap<String, Option<Shown>> {
+    let overlay = stack.open();
+    let mut all = BTreeMap::new();
+    let mut left = vec![(String::new(), NodeId::ROOT)];
+    while let Some((dir_path, dir)) = left.pop() {
+        let Ok(names) = try_list(&overlay, dir) else {
+            all.insert(dir_path, None);
+            continue;
+        };
+        for (text, _) in names {
+            let path = format!("{dir_path}/{text}");
+            let look = || {
+                let Some(found) = overlay.lookup(dir, name(&text))? else { return Ok(None) };
+                let content = match found.attr.kind {
+                    FileKind::Regular => read_all(&overlay, found.node)?,
+                    FileKind::Symlink => overlay.readlink(found.node)?,
+                    _ => Vec::new(),
+                };
+                let Attr { kind, perm, mtime, .. } = found.attr;
+                Ok::<_, Error>(Some((found.node, Shown { kind, perm, mtime, content })))
+            };
+            let found = look().unwrap_or(None);
+            if let Some((node, Shown { kind: FileKind::Directory, .. })) = &found {
+                left.push((path.clone(), *node));
+            }
+            all.insert(path, found.map(|(_, shown)| shown));
+        }
+    }
+    all
+}
+
+/// Everything in an upper, the root among them.
+fn objects(root: &Path) -> Vec<std::path::PathBuf> {
+    let mut all = vec![root.to_owned()];
+    let mut next = 0;
+    while let Some(path) = all.get(next).cloned() {
+        next += 1;
+        if path.symlink_metadata().unwrap().is_dir() {
+            let mut inner: Vec<_> =
+                std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+            inner.sort();
+            all.extend(inner);
+        }
+    }
+    all
+}
+
+/// Does one thing to an upper that nobody should. Where the system does not allow it, nothing.
+fn damage(stack: &Stack, rng: &mut impl FnMut(usize) -> usize) {
+    use lamina::sys::fs::At;
+    use lamina::sys::xattr::{self, SetMode};
+    use nix::sys::stat::{Mode, SFlag, mknod};
+    const MARKS: [(&str, [&[u8]; 4]); 9] = [
+        ("opaque", [b"y", b"x", b"z", b""]),
+        ("redirect", [b"/nowhere", b"nope", b"a/b", b"/../x"]),
+        ("metacopy", [b"", b"\x01\x02", b"\0\x04\0\0", b"y"]),
+        ("origin", [b"", b"junk", b"\0\xfb\x1d\0", b"\0\xfb\x15\0aaaaaaaaaaaaaaaa\x01"]),
+        ("impure", [b"y", b"n", b"", b"yy"]),
+        ("whiteout", [b"y", b"", b"n", b"y"]),
+        ("nlink", [b"U+1", b"L-1", b"zz", b"U-9"]),
+        ("uuid", [b"short", b"", b"0123456789abcdef", b"y"]),
+        ("lamina.ino", [b"q", b"", b"12345678", b"\0"]),
+    ];
+    let upper = objects(&stack.upper());
+    let path = &upper[rng(upper.len())];
+    let (mark, values) = MARKS[rng(MARKS.len())];
+    let namespace = ["trusted.overlay.", "user.overlay."][rng(2)];
+    let (whiteout, names) = (path.join("a"), [".wh.b", ".wh..wh..opq", ".wh..wh.aufs", ".wh.zz"]);
+    // What is refused is no damage: there are others.
+    let _ = match rng(8) {
+        0 => mknod(&whiteout, SFlag::S_IFCHR, Mode::empty(), 0).is_ok(),
+        1 => std::fs::write(path.join(names[rng(4)]), ["", "data"][rng(2)]).is_ok(),
+        2 => std::fs::write(work(stack).join("work/left"), "left").is_ok(),
+        _ => {
+            let (dir, file) = (path.parent().unwrap(), path.file_name().unwrap());
+            let dir = std::fs::File::open(dir).unwrap();
+            let at = At::Name(dir.as_fd(), name(file.to_str().unwrap()));
+            let attribute = format!("{namespace}{mark}");
+            xattr::set(at, attribute.as_bytes(), values[rng(4)], SetMode::Any).is_ok()
+        }
+    };
+}
+
+#[test]
+fn random_damage_is_repaired_without_taking_anything_away() {
+    for seed in 1..60_u64 {
+        let mut stack =
+            worked_on(seed % 6 + 1, Index::On, [RedirectDir::On, RedirectDir::Follow][seed as usize % 2]);
+        stack.behaviour.redirect_dir = RedirectDir::On;
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut rng = |n: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as usize % n
+        };
+        for _ in 0..=rng(3) {
+            damage(&stack, &mut rng);
+        }
+        let before = shown(&stack);
+        let target = check::Target::open(&stack.upper(), Some(&work(&stack))).unwrap();
+        let report = check::check(&target, Some(&lowers(&stack))).unwrap();
+        assert_eq!(report.trouble, [], "seed {seed}");
+        for finding in &report.findings {
+            let repaired = check::repair(&target, finding);
+            let expected = if finding.verdict.remedy.is_some() { Repaired::Done } else { Repaired::Left };
+            assert_eq!(repaired, expected, "seed {seed}: {finding:?}");
+        }
+        drop(target);
+        // Only what was left is found again, and all of that.
+        let told = |finding: &check::Finding| (finding.place.clone(), finding.verdict.code);
+        let left: Vec<_> = report.findings.iter().filter(|f| f.verdict.remedy.is_none()).map(told).collect();
+        let target = check::Target::open(&stack.upper(), Some(&work(&stack))).unwrap();
+        let again = check::check(&target, Some(&lowers(&stack))).unwrap();
+        assert_eq!(again.findings.iter().map(told).collect::<Vec<_>>(), left, "seed {seed}");
+        drop(target);
+        let after = shown(&stack);
+        for (path, shown) in &before {
+            assert!(shown.is_none() || after.get(path) == Some(shown), "seed {seed}: {path}: {shown:?}");
+        }
     }
 }
 

@@ -195,6 +195,16 @@ fn namespaces_should_agree() {
     assert_eq!(namespaces(3, 0), None);
     assert_eq!(namespaces(0, 3), None);
     assert_eq!(namespaces(1, 3).unwrap().code, Code::NamespacesMixed);
+    let rewritten =
+        facts(Kind::Directory, Some(MERGED), &[(T, Marker::Impure, b"y"), (U, Marker::Impure, b"n")]);
+    assert_eq!(words(&object(&rewritten)), "bad-marker!");
+    // What a repair removes mixes nothing afterwards, and must not be told as left.
+    let marked =
+        facts(Kind::Directory, Some(MERGED), &[(T, Marker::Opaque, b"y"), (U, Marker::Nlink, b"U+1")]);
+    let verdicts = object(&marked);
+    assert_eq!(words(&verdicts), "misplaced-marker!");
+    assert!(counts_in(T, &marked, &verdicts) && !counts_in(U, &marked, &verdicts));
+    assert!(counts_in(U, &marked, &[]));
 }
 
 #[test]

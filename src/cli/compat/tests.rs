@@ -50,8 +50,9 @@ fn podmans_command_line() {
     assert_eq!(request.options.redirect_dir, Some(RedirectDir::Follow));
     assert_eq!((request.process, request.form), (Process::Daemon, Form::Compatible));
     assert_eq!(request.covering, Covering::Allowed);
-    let named: Vec<String> = request.options.unhonoured.iter().map(|one| one.option.clone()).collect();
-    assert_eq!(named, ["context=system_u:object_r:container_file_t:s0:c1,c2"]);
+    assert_eq!(request.options.unhonoured, []);
+    let labels: Vec<String> = request.options.labels.iter().map(ToString::to_string).collect();
+    assert_eq!(labels, ["context=\"system_u:object_r:container_file_t:s0:c1,c2\""]);
 }
 
 mod source {
@@ -89,6 +90,17 @@ fn flags_mean_what_the_caller_means() {
     assert_eq!((other.process, other.options.threads), (Process::Foreground, Some(1)));
     let mount = asked(Caller::Mount, &args).unwrap();
     assert_eq!((mount.process, mount.options.threads), (Process::CheckOnly, None));
+    for (flag, caller, expected) in [
+        ("-d", Caller::Other, Process::Foreground),
+        ("--debug", Caller::Other, Process::Daemon),
+        ("-d", Caller::Mount, Process::Daemon),
+        ("-s", Caller::Other, Process::Daemon),
+    ] {
+        let request = asked(caller, &[flag, "-o", "lowerdir=a", "m"]).unwrap();
+        assert_eq!(request.process, expected, "{flag} {caller:?}");
+        let debug = (flag != "-s").then_some(super::super::options::Switch::On);
+        assert_eq!(request.options.debug, debug, "{flag} {caller:?}");
+    }
 }
 
 #[test]

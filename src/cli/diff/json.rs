@@ -10,10 +10,10 @@ use super::Output;
 use super::sides::Sides;
 use crate::cli::Failure;
 use crate::cli::explain::kind_name;
+use crate::cli::ls::Device;
 use crate::cli::terminal::{JsonArray, Reader};
 use crate::control::PathText;
 use crate::diff::{Change, Facts, Held, Side};
-use crate::overlay::FileKind;
 use crate::path::RelPath;
 
 /// An array with an object on each line.
@@ -65,13 +65,6 @@ struct Object {
     device: Option<Device>,
 }
 
-#[derive(Debug, Serialize)]
-struct Device {
-    kind: &'static str,
-    major: u32,
-    minor: u32,
-}
-
 /// A path, from the root on.
 pub fn path_text(path: &[u8]) -> PathText {
     PathText::from(Path::new(OsStr::from_bytes(path)))
@@ -108,7 +101,6 @@ impl Entry {
 
 impl Object {
     fn of(layer: Option<usize>, Facts { attr, target, .. }: &Facts) -> Self {
-        let device = |kind| Some(Device { kind, major: attr.rdev.major, minor: attr.rdev.minor });
         Object {
             kind: kind_name(attr.kind),
             layer,
@@ -118,11 +110,7 @@ impl Object {
             size: attr.size,
             mtime: attr.mtime.sec,
             target: target.as_deref().map(path_text),
-            device: match attr.kind {
-                FileKind::CharDevice => device("character"),
-                FileKind::BlockDevice => device("block"),
-                _ => None,
-            },
+            device: Device::of(attr),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::Failure;
 use crate::cli::explain::kind_name;
 use crate::cli::terminal::{JsonArray, Reader};
 use crate::control::PathText;
-use crate::overlay::FileKind;
+use crate::overlay::{Attr, FileKind};
 
 /// An array with an object on each line.
 pub struct Json(JsonArray);
@@ -57,11 +57,24 @@ struct Entry {
     device: Option<Device>,
 }
 
+/// The number of a device, in JSON.
 #[derive(Debug, Serialize)]
-struct Device {
+pub struct Device {
     kind: &'static str,
     major: u32,
     minor: u32,
+}
+
+impl Device {
+    /// `None` for what is no device.
+    pub fn of(attr: &Attr) -> Option<Self> {
+        let kind = match attr.kind {
+            FileKind::CharDevice => "character",
+            FileKind::BlockDevice => "block",
+            _ => return None,
+        };
+        Some(Device { kind, major: attr.rdev.major, minor: attr.rdev.minor })
+    }
 }
 
 impl Entry {
@@ -72,7 +85,6 @@ impl Entry {
             What::There { attr, target } => (Some(attr), target.as_deref().map(text)),
             What::Deleted => (None, None),
         };
-        let device = |kind| attr.map(|attr| Device { kind, major: attr.rdev.major, minor: attr.rdev.minor });
         Entry {
             path,
             kind: attr.map_or("whiteout", |attr| kind_name(attr.kind)),
@@ -84,11 +96,7 @@ impl Entry {
             size: attr.map(|attr| attr.size),
             mtime: attr.map(|attr| attr.mtime.sec),
             target,
-            device: match attr.map(|attr| attr.kind) {
-                Some(FileKind::CharDevice) => device("character"),
-                Some(FileKind::BlockDevice) => device("block"),
-                _ => None,
-            },
+            device: attr.and_then(Device::of),
         }
     }
 }

@@ -5,8 +5,9 @@ use crate::config::{
     Acl, Behaviour, Durability, IdRange, Index, Namespace, RedirectDir, Squash, StackSpec, StatOverride,
     Whiteouts, Xattrs, Xino,
 };
-use crate::fuse::PermissionChecks;
-use crate::source::facts::{Owners, Privilege};
+use crate::fuse::{Label, PermissionChecks};
+use crate::source::container_store::NextUser;
+use crate::source::facts::{Owners, Privilege, Selinux};
 
 /// Which command line was used: their defaults differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,8 @@ pub struct MountFlags {
 /// The union's behaviour.
 ///
 /// `redirect_dir` unset is `on`, but `follow` on the compatible command line where markers go to `user.`: the kernel's
-/// overlay refuses layers with such redirects (EPERM), and what this command line makes is shared with it.
+/// overlay refuses layers with such redirects (EPERM), and what this command line makes is shared with it. See also
+/// [`readable_by_the_next`].
 pub fn behaviour(options: &Options, form: Form, privilege: Privilege) -> Behaviour {
     let default = Behaviour::default();
     let in_user_namespace = options.namespace == Some(Namespace::User) || privilege != Privilege::Full;
@@ -100,6 +102,23 @@ pub fn permission_checks(
     }
 }
 
+/// What a container's upper gets on the compatible command line must be there for the mount program that storage.conf names
+/// tomorrow, too: fuse-overlayfs knows no redirects, and shows such a directory empty. As with it, renaming a merged directory
+/// is EXDEV then, unless something else was asked for.
+pub fn readable_by_the_next(
+    behaviour: Behaviour,
+    options: &Options,
+    form: Form,
+    next: impl FnOnce() -> NextUser,
+) -> Behaviour {
+    match (form, options.redirect_dir, behaviour.redirect_dir) {
+        (Form::Compatible, None, RedirectDir::On) if next() == NextUser::AnyMountProgram => {
+            Behaviour { redirect_dir: RedirectDir::Follow, ..behaviour }
+        }
+        _ => behaviour,
+    }
+}
+
 /// Over an image, whose owners this process may not give to files, the upper has them recorded; unless something else was
 /// asked for.
 pub fn record_owners(
@@ -145,10 +164,38 @@ pub fn mount_flags(options: &Options, privilege: Privilege) -> MountFlags {
     }
 }
 
+/// The labels that the kernel takes. Without SELinux it does not know the options, and refuses the mount; with it, it
+/// refuses them in a user namespace, and fusermount3 refuses them altogether.
+pub fn labels(options: &Options, privilege: Privilege, selinux: Selinux) -> &[Label] {
+    match no_labels(privilege, selinux) {
+        None => &options.labels,
+        Some(_) => &[],
+    }
+}
+
+/// Why the kernel would not take any.
+fn no_labels(privilege: Privilege, selinux: Selinux) -> Option<Why> {
+    match (selinux, privilege) {
+        (Selinux::Off, _) => Some(Why::Void("SELinux is not in use on this machine")),
+        (Selinux::On, Privilege::Namespace | Privilege::None) => {
+            Some(Why::Void("only root outside of a user namespace may say what SELinux makes of a mount"))
+        }
+        (Selinux::On, Privilege::Full) => None,
+    }
+}
+
 impl Options {
     /// What was asked and has no effect in this stack, mounted with this privilege.
-    pub fn without_effect(&self, stack: &StackSpec, privilege: Privilege) -> Vec<Unhonoured> {
+    pub fn without_effect(
+        &self,
+        stack: &StackSpec,
+        privilege: Privilege,
+        selinux: Selinux,
+    ) -> Vec<Unhonoured> {
         let mut all = self.unhonoured.clone();
+        if let Some(why) = no_labels(privilege, selinux) {
+            all.extend(self.labels.iter().map(|label| Unhonoured { option: label.to_string(), why }));
+        }
         for (given, option) in [(self.suid, "suid"), (self.dev, "dev")] {
             if given == Some(Switch::On) && privilege == Privilege::None {
                 let why = Why::Void("a mount of an ordinary user is always nosuid and nodev");

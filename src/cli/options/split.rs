@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::fuse::LabelOption;
+
 /// One option as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
@@ -52,9 +54,35 @@ fn first(text: &[u8]) -> Result<(Word, &[u8]), &'static str> {
                 _ => return Err("something follows a quoted value without a comma"),
             }
         }
+        None if LabelOption::named(&name).is_some() => with_commas(rest, is_category),
+        None if matches!(name.as_slice(), b"uidmapping" | b"gidmapping") => with_commas(rest, is_range),
         None => unquoted(rest),
     };
     Ok((Word { name, value: Some(value.to_vec()) }, after))
+}
+
+/// A value that goes on behind a comma where what follows is its own and no option.
+fn with_commas(text: &[u8], is_own: fn(&[u8]) -> bool) -> (&[u8], &[u8]) {
+    let mut from = 0;
+    loop {
+        let (value, after) = unquoted(text.get(from..).unwrap_or_default());
+        let end = from + value.len();
+        if !is_own(after) {
+            return (&text[..end], after);
+        }
+        from = end + 1;
+    }
+}
+
+/// The category of a security context without its quotes, which a shell may have taken (`c1,c2`). Without it the label has fewer
+/// categories, which more may read. No option has such a name.
+fn is_category(text: &[u8]) -> bool {
+    matches!(text, [b'c', digit, ..] if digit.is_ascii_digit())
+}
+
+/// A further range of ids, as fuse-overlayfs(1) writes them: `0:1000:1,1:110000:65536`. No option's name begins with a digit.
+fn is_range(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_digit)
 }
 
 fn unquoted(text: &[u8]) -> (&[u8], &[u8]) {
@@ -91,6 +119,16 @@ mod tests {
             ("c=\"\"", Ok(&["c="])),
             ("l=/a\"b,c", Ok(&["l=/a\"b", "c"])),
             ("a=b=c", Ok(&["a=b=c"])),
+            // A security context ends behind its last category.
+            ("context=u:r:t:s0:c1,c2,ro", Ok(&["context=u:r:t:s0:c1,c2", "ro"])),
+            ("fscontext=u:r:t:s0:c1,c2.c5-s1:c1,c9", Ok(&["fscontext=u:r:t:s0:c1,c2.c5-s1:c1,c9"])),
+            ("context=u:r:t:s0,comment=x", Ok(&["context=u:r:t:s0", "comment=x"])),
+            (r"context=u:r:t:s0:c1\,c2,,c3", Ok(&[r"context=u:r:t:s0:c1\,c2", "c3"])),
+            ("context=,c3", Ok(&["context=,c3"])),
+            // Ranges of ids end where an option begins.
+            ("uidmapping=0:1:2,3:4:5,ro", Ok(&["uidmapping=0:1:2,3:4:5", "ro"])),
+            ("gidmapping=0:1:2,,3:4:5", Ok(&["gidmapping=0:1:2", "3:4:5"])),
+            ("comment=c1,c2", Ok(&["comment=c1", "c2"])),
             ("c=\"u", Err("a quoted value does not end")),
             ("c=\"u\"x", Err("something follows a quoted value without a comma")),
         ];

@@ -2,7 +2,8 @@ use super::*;
 use crate::config::{Behaviour, LowerSpec, Squash, StackSpec, StatOverride, TarSpec, UpperSpec};
 use crate::digest::Digest;
 use crate::fuse::PermissionChecks;
-use crate::source::facts::{Owners, Privilege};
+use crate::source::container_store::NextUser;
+use crate::source::facts::{Owners, Privilege, Selinux};
 use crate::stamp::FileStamp;
 
 fn parse(text: &str) -> Result<Options, OptionError> {
@@ -53,11 +54,14 @@ fn options_that_mean_something() {
         ("volatile", |o| o.durability = Some(Durability::Volatile)),
         ("fsync=0", |o| o.durability = Some(Durability::None)),
         ("fsync=1", |o| o.durability = Some(Durability::SyncCopyUp)),
+        ("fsync=volatile", |o| o.durability = Some(Durability::Volatile)),
+        ("volatile,fsync=auto", |o| o.durability = Some(Durability::SyncCopyUp)),
         ("fsync=0,volatile", |o| o.durability = Some(Durability::Volatile)),
         ("volatile,fsync=0", |o| o.durability = Some(Durability::Volatile)),
         ("noacl", |o| o.acl = Some(Acl::Off)),
         ("noxattrs=1", |o| o.xattrs = Some(Xattrs::Off)),
         ("noxattrs=0", |o| o.xattrs = Some(Xattrs::On)),
+        ("upperdir=/proc/9/fd/3", |o| o.upper = Some("/proc/9/fd/3".into())),
         ("xattr_permissions=0", |o| o.stat_override = Some(StatOverride::Off)),
         ("xattr_permissions=1", |o| o.stat_override = Some(StatOverride::Privileged)),
         ("xattr_permissions=2", |o| o.stat_override = Some(StatOverride::Containers)),
@@ -87,12 +91,18 @@ fn options_that_mean_something() {
         ("debug", |o| o.debug = Some(Switch::On)),
         (r"fsname=my\,name", |o| o.source_name = Some("my,name".to_owned())),
         ("max_threads=3", |o| o.threads = Some(3)),
+        ("threaded=0", |o| o.threads = Some(1)),
+        ("max_threads=3,threaded=1", |o| o.threads = Some(3)),
+        ("sync=0", |o| o.durability = Some(Durability::None)),
+        ("sync=1,sync", |o| (o.durability, o.sync) = (Some(Durability::SyncCopyUp), Some(Switch::On))),
     ];
     for (text, change) in table {
         assert_eq!(parse(text), Ok(with(*change)), "{text}");
     }
     assert_eq!(parse("uidmapping=0:1000:1").unwrap().uid_map, [range(1000, 0, 1)]);
     assert_eq!(parse("gidmapping=0:100:1:1:200:9").unwrap().gid_map, [range(100, 0, 1), range(200, 1, 9)]);
+    // As fuse-overlayfs(1) writes it.
+    assert_eq!(parse("uidmapping=0:100:1,1:200:9,ro").unwrap().uid_map, [range(100, 0, 1), range(200, 1, 9)]);
     // As podman writes it, with --userns=keep-id.
     assert_eq!(parse("uidmapping=:0:1:9:9:0:1").unwrap().uid_map, [range(1, 0, 9), range(0, 9, 1)]);
 }
@@ -117,8 +127,13 @@ fn options_that_ask_for_nothing() {
         "uuid=auto",
         "uuid=null",
         "verity=off",
+        "nooverride_creds",
         "writeback=0",
         "fast_ino=0",
+        "fast_ino_check=0",
+        "threaded=1",
+        "plugins=",
+        "splice_read,splice_write,splice_move,kernel_cache",
     ] {
         assert_eq!(parse(text), Ok(Options::default()), "{text}");
     }
@@ -132,16 +147,24 @@ fn options_without_effect_are_named() {
         ("volatile=1", "option 'volatile' takes no value ('volatile=1')"),
         ("userxattr=", "option 'userxattr' takes no value ('userxattr=')"),
         ("nfs_export=on", "option 'nfs_export=on' is not supported"),
+        ("fsync=strict", "option 'fsync=strict' is not supported: copies of files are synced"),
         ("uuid=on", "option 'uuid=on' is not supported"),
         ("uuid=off", "option 'uuid=off' is not supported"),
         ("verity=require", "option 'verity=require' is not supported"),
         ("override_creds", "option 'override_creds' is not supported"),
         ("writeback=1", "option 'writeback=1' is not supported"),
         ("fast_ino=1", "option 'fast_ino=1' is not supported"),
+        ("plugins=/a.so", "option 'plugins=/a.so' is not supported"),
         ("auto_unmount", "option 'auto_unmount' is not supported"),
+        ("max_idle_threads=2", "option 'max_idle_threads=2' is not supported"),
+        ("max_write=65536", "option 'max_write=65536' is not supported"),
+        ("entry_timeout=1", "option 'entry_timeout=1' is not supported: give timeout=SECONDS"),
+        ("uid=5", "option 'uid=5' is not supported: give squash_to_uid=ID"),
+        ("umask=022", "option 'umask=022' is not supported"),
+        ("rootmode=40755", "option 'rootmode=40755' is not supported"),
+        ("setuid=joe", "option 'setuid=joe' is not supported: mount as that user"),
         ("allow_other,allow_root", "option 'allow_other' has no effect: allow_root follows it"),
         ("allow_root,allow_other", "option 'allow_root' has no effect: allow_other follows it"),
-        ("context=\"u:r:t:s0:c1,c2\"", "option 'context=u:r:t:s0:c1,c2' is not supported"),
     ] {
         let options = parse(text).unwrap();
         assert_eq!(options.unhonoured.len(), 1, "{text}");
@@ -159,9 +182,12 @@ fn metacopy_has_an_effect_where_nothing_is_copied_up() {
     };
     let upper = Some(UpperSpec { upper: "u".into(), work: "w".into() });
     let asked = parse("metacopy=on").unwrap();
-    assert_eq!(asked.without_effect(&stack(None), Privilege::Full), []);
-    assert_eq!(asked.without_effect(&stack(upper.clone()), Privilege::Full).len(), 1);
-    assert_eq!(parse("metacopy=on,ro").unwrap().without_effect(&stack(upper), Privilege::Full), []);
+    assert_eq!(asked.without_effect(&stack(None), Privilege::Full, Selinux::Off), []);
+    assert_eq!(asked.without_effect(&stack(upper.clone()), Privilege::Full, Selinux::Off).len(), 1);
+    assert_eq!(
+        parse("metacopy=on,ro").unwrap().without_effect(&stack(upper), Privilege::Full, Selinux::Off),
+        []
+    );
 }
 
 #[test]
@@ -174,9 +200,31 @@ fn an_ordinary_user_gets_neither_suid_nor_dev() {
         ("suid,dev", Privilege::Namespace, &[]),
         ("suid,dev", Privilege::Full, &[]),
     ] {
-        let void = parse(text).unwrap().without_effect(&stack, privilege);
+        let void = parse(text).unwrap().without_effect(&stack, privilege, Selinux::Off);
         let named: Vec<&str> = void.iter().map(|one| one.option.as_str()).collect();
         assert_eq!(named, expected, "{text} {privilege:?}");
+    }
+}
+
+#[test]
+fn labels_are_for_selinux_and_root() {
+    let stack = StackSpec { lowers: vec![PathBuf::from("a").into()], data_only: Vec::new(), upper: None };
+    let shown = |labels: &[crate::fuse::Label]| labels.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let text = r#"fscontext=u:r:f:s0,context="u:r:x:s0",context=u:r:t:s0:c1\,c2"#;
+    let given = ["fscontext=\"u:r:f:s0\"", "context=\"u:r:t:s0:c1,c2\""];
+    for (privilege, selinux, handed_on) in [
+        (Privilege::Full, Selinux::On, true),
+        (Privilege::Full, Selinux::Off, false),
+        (Privilege::Namespace, Selinux::On, false),
+        (Privilege::None, Selinux::On, false),
+    ] {
+        let options = parse(text).unwrap();
+        assert_eq!(shown(&options.labels), given);
+        let void = options.without_effect(&stack, privilege, selinux);
+        let named: Vec<&str> = void.iter().map(|one| one.option.as_str()).collect();
+        let (taken, without_effect) = if handed_on { (&given[..], &[][..]) } else { (&[][..], &given[..]) };
+        assert_eq!(shown(labels(&options, privilege, selinux)), taken, "{privilege:?} {selinux:?}");
+        assert_eq!(named, without_effect, "{privilege:?} {selinux:?}");
     }
 }
 
@@ -199,7 +247,10 @@ fn values_that_make_no_sense_are_errors() {
         ("lowerdir", "option 'lowerdir' needs a value: lowerdir=..."),
         ("redirect_dir", "option 'redirect_dir' needs a value: redirect_dir=..."),
         ("max_threads=0", "option 'max_threads=0': give at least one thread"),
-        ("fsync=yes", "option 'fsync=yes': give one of 1, 0"),
+        ("fsync=yes", "option 'fsync=yes': give one of 1, 0, auto, strict, volatile"),
+        ("context=\"\"", "option 'context=': give a security context, as user:role:type:level"),
+        ("context", "option 'context' needs a value: context=..."),
+        ("rootcontext=a\"b", "option 'rootcontext=a\"b': give a security context, as user:role:type:level"),
         ("context=\"a", "options 'context=\\\"a': a quoted value does not end"),
     ] {
         assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
@@ -245,6 +296,25 @@ fn redirect_dir_unset_depends_on_form_and_namespace() {
     ] {
         let behaviour = behaviour(&parse(text).unwrap(), form, privilege);
         assert_eq!(behaviour.redirect_dir, expected, "{text} {form:?} {privilege:?}");
+    }
+}
+
+#[test]
+fn a_containers_upper_gets_no_redirects_unless_asked_for() {
+    use Form::*;
+    use NextUser::*;
+    for (text, form, next, expected) in [
+        ("", Compatible, AnyMountProgram, RedirectDir::Follow),
+        ("", Compatible, TheSame, RedirectDir::On),
+        ("", Command, AnyMountProgram, RedirectDir::On),
+        ("redirect_dir=on", Compatible, AnyMountProgram, RedirectDir::On),
+        ("redirect_dir=nofollow", Compatible, AnyMountProgram, RedirectDir::NoFollow),
+        ("userxattr", Compatible, TheSame, RedirectDir::Follow),
+    ] {
+        let options = parse(text).unwrap();
+        let behaviour = behaviour(&options, form, Privilege::Full);
+        let found = readable_by_the_next(behaviour, &options, form, || next).redirect_dir;
+        assert_eq!(found, expected, "{text} {form:?} {next:?}");
     }
 }
 

@@ -137,8 +137,9 @@ fn a_refresh_is_for_root_and_the_owner() {
     let ask = |uid, node, room| {
         let body = Body::Getxattr { name: Bytes(REFRESH), room };
         let mut scratch = Scratch::default();
-        let answered = mount.adapter.dispatch(&request(uid, node, body), &mut scratch);
-        let is_refresh = mount.adapter.take_invalidations().contains(&Invalidation::Content(NodeId::ROOT));
+        let request = request(uid, node, body);
+        let answered = mount.adapter.dispatch(&request, &mut scratch);
+        let is_refresh = matches!(answered, Reply::Bytes(_)) && asks_for_refresh(&request);
         let reply = match answered {
             Reply::Bytes(bytes) => Ok(bytes.into_owned()),
             Reply::XattrSize(size) => Ok(vec![0; size as usize]),
@@ -155,6 +156,9 @@ fn a_refresh_is_for_root_and_the_owner() {
     // Who asks for the size only, or has no room for the answer, has changed nothing.
     assert_eq!(ask(0, NodeId::ROOT, Room::Probe), (Ok(vec![0; REFRESHED.len()]), false));
     assert_eq!(ask(0, NodeId::ROOT, Room::Bytes(1)), (Err(Errno::ERANGE), false));
+    assert_eq!(mount.adapter.take_invalidations(), []);
+    assert_eq!(bytes(&mount.adapter.refresh()), REFRESHED);
+    assert!(mount.adapter.take_invalidations().contains(&Invalidation::Content(NodeId::ROOT)));
 }
 
 #[test]
@@ -218,14 +222,17 @@ fn unknown_nodes_and_handles_are_stale_or_bad() {
 #[test]
 fn bytes_that_are_no_request_are_answered_where_that_is_possible() {
     let Fixture { adapter, mut scratch, .. } = Fixture::new();
-    assert_eq!(adapter.serve(b"", &mut scratch), None);
+    assert_eq!(adapter.serve(b"", &mut scratch), Served::Nobody);
     let mut lookup = [0; 40];
     lookup[4] = 1;
     lookup[8] = 0x55;
-    assert_eq!(adapter.serve(&lookup, &mut scratch), Some((Unique(0x55), Reply::Failed(Errno::EINVAL))));
+    assert_eq!(
+        adapter.serve(&lookup, &mut scratch),
+        Served::Answered(Unique(0x55), Reply::Failed(Errno::EINVAL))
+    );
     let mut forget = lookup;
     forget[4] = 2;
-    assert_eq!(adapter.serve(&forget, &mut scratch), None);
+    assert_eq!(adapter.serve(&forget, &mut scratch), Served::Nobody);
 }
 
 #[test]

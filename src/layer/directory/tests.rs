@@ -6,7 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use tempfile::TempDir;
 
 use super::*;
-use crate::sys::xattr::SetMode;
 
 struct Tree(TempDir);
 
@@ -236,4 +235,34 @@ fn a_missing_layer_and_one_that_is_no_directory_are_named() {
         let error = Layer::open(&path, LayerRef::Lower(1), rules).unwrap_err().to_string();
         assert!(error.contains(path.to_str().unwrap()) && error.contains("layer 1"), "{error}");
     }
+}
+
+#[test]
+fn symlinks_belong_to_whom_the_root_says_where_owners_are_recorded() {
+    use std::os::unix::fs::MetadataExt;
+    let tree = Tree::new();
+    let of = |stat_override| {
+        let rules = LayerRules { markers: MarkersRead::Both, oci: false, stat_override };
+        let layer = Layer::open(tree.0.path(), LayerRef::Upper, rules).unwrap();
+        let owner = |of: &str| {
+            let stat = layer.stat(At::Name(layer.root(), name(of))).unwrap();
+            (stat.uid, stat.gid)
+        };
+        (owner("link"), owner("file"))
+    };
+    Layer::note_symlink_owner(tree.0.path(), 7, 8).unwrap();
+    symlink("x", tree.0.path().join("link")).unwrap();
+    tree.file("file", "");
+    let made = tree.0.path().join("file").metadata().unwrap();
+    let makers = (made.uid(), made.gid());
+    assert_eq!(of(StatOverride::Containers), ((7, 8), makers));
+    assert_eq!(of(StatOverride::Off), (makers, makers), "nothing is recorded");
+    // Whoever has put something there already has had other owners in mind.
+    Layer::note_symlink_owner(tree.0.path(), 1, 1).unwrap();
+    assert_eq!(of(StatOverride::Containers), ((7, 8), makers));
+    tree.mark(".", "user.containers.override_symlinks", b"7");
+    let rules =
+        LayerRules { markers: MarkersRead::Both, oci: false, stat_override: StatOverride::Containers };
+    let error = Layer::open(tree.0.path(), LayerRef::Upper, rules).unwrap_err();
+    assert!(error.to_string().contains("not UID:GID"), "{error}");
 }

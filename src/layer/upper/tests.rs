@@ -4,11 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::StatOverride;
-use crate::marker::MarkersRead;
+use crate::marker::{Marker, MarkersRead};
+use crate::sys::xattr;
 
 struct Place {
     dir: TempDir,
@@ -27,11 +29,15 @@ impl Place {
     }
 
     fn open(&self, durability: Durability) -> Result<Upper> {
+        self.open_with(durability, Whiteouts::Auto)
+    }
+
+    fn open_with(&self, durability: Durability, whiteouts: Whiteouts) -> Result<Upper> {
         let rules = LayerRules { markers: MarkersRead::Both, oci: true, stat_override: StatOverride::Off };
         let options = UpperOptions {
             rules,
             namespace: Some(Namespace::User),
-            whiteouts: Whiteouts::Auto,
+            whiteouts,
             durability,
             index: Index::Off,
         };
@@ -63,6 +69,27 @@ impl Place {
 
 fn named(text: &str) -> Name<'_> {
     Name::new(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn an_upper_in_which_unionfs_fuse_deleted_is_refused_where_its_whiteouts_are_read() {
+    for meta in [".unionfs-fuse", ".unionfs"] {
+        for (inside, refused) in [("", false), ("gone_HIDDEN~", true), ("dir", true)] {
+            let place = Place::new();
+            fs::create_dir_all(place.path("upper").join(meta).join(inside)).unwrap();
+            place.upper();
+            let opened = place.open_with(Durability::SyncCopyUp, Whiteouts::UnionfsFuse);
+            match opened.map(drop) {
+                // Of the lock, see `Place::upper`.
+                Ok(()) => assert!(!refused, "{meta}/{inside}"),
+                Err(error) if *error.kind() == Kind::InUse => assert!(!refused, "{meta}/{inside}"),
+                Err(error) => assert!(
+                    refused && error.to_string().contains("as the top layer"),
+                    "{meta}/{inside}: {error}"
+                ),
+            }
+        }
+    }
 }
 
 #[test]
@@ -209,4 +236,25 @@ fn without_flags_renames_come_to_the_same() {
         assert_eq!(place.names("upper"), [""; 0]);
         assert_eq!(place.names("work/work"), [""; 0], "nothing is left aside");
     }
+}
+
+#[test]
+fn what_is_not_kept_is_said_and_a_usual_file_system_keeps_all() {
+    let place = Place::new();
+    let upper = place.upper();
+    assert_eq!(upper.losses().unwrap(), []);
+    let (changed, failed) = (|| Ok(()), |errno| Err(errno));
+    let file = upper.stage_file().unwrap();
+    let lost = |result, kept: bool| probe::lost(result, file.at(), |_| kept);
+    assert!(!lost(changed(), true).unwrap());
+    assert!(lost(changed(), false).unwrap(), "it says yes and does nothing");
+    for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::EIO] {
+        assert!(lost(failed(errno), true).unwrap(), "{errno}");
+    }
+    assert_eq!(
+        lost(failed(Errno::ENOSPC), true).unwrap_err().errno(),
+        Errno::ENOSPC,
+        "that is of the moment"
+    );
+    assert_eq!(place.names("work/work"), [file.name().to_string()], "probes leave nothing");
 }

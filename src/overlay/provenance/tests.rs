@@ -1,6 +1,7 @@
 //! Two layers, and where each of their names comes from.
 
 use std::fs;
+use std::os::fd::AsFd;
 
 use super::*;
 use crate::config::{Behaviour, StackSpec, UpperSpec};
@@ -52,6 +53,21 @@ fn each_name_has_the_layer_that_supplies_or_deletes_it() {
     let (names, deleted) = told(&overlay, dir_of(&overlay));
     assert_eq!(names, ["base 1", "top 0"]);
     assert_eq!(deleted, ["gone 0"]);
+}
+
+#[test]
+fn what_fuse_overlayfs_leaves_beside_an_opaque_mark_is_no_deletion() {
+    let temp = tempfile::tempdir().unwrap();
+    let spec = stack(temp.path());
+    fs::write(temp.path().join("top/dir/.wh..wh..opq"), "").unwrap();
+    let dir = crate::sys::fs::open_dir_path(&temp.path().join("top/dir")).unwrap();
+    for name in [".wh..opq", "base"] {
+        let name = Name::new(name.as_bytes()).unwrap();
+        crate::sys::fs::mknod(dir.as_fd(), name, libc::S_IFCHR, 0, 0).unwrap();
+    }
+    let overlay = Overlay::open_stack(&spec, &read_only()).unwrap();
+    let (names, deleted) = told(&overlay, dir_of(&overlay));
+    assert_eq!((names, deleted), (vec!["top 0".to_owned()], vec!["base 0".to_owned(), "gone 0".to_owned()]));
 }
 
 #[test]

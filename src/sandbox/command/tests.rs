@@ -69,4 +69,5 @@ fn programs_are_looked_for_along_the_path() {
     assert_eq!(candidates("ls", "/a::/b"), ["/a/ls", "./ls", "/b/ls"]);
     assert_eq!(candidates("./ls", "/a"), ["./ls"]);
     assert_eq!(candidates("/bin/ls", ""), ["/bin/ls"]);
+    assert_eq!(candidates("", "/a:/b"), [""; 0], "a directory of the path is no command");
 }

@@ -78,15 +78,15 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
 /// A report for each interval, until it is interrupted, the mount is gone, or nobody reads any more.
 fn watch(mount: &Counted, interval: Duration) -> Result<(), Failure> {
     let mut before = mount.snapshot().map_err(failure)?;
+    let mut out = Out::new();
     loop {
         std::thread::sleep(interval);
         let now = mount.snapshot().map_err(failure)?;
         let text = report(&now.since(&before), terminal::width());
-        let mut out = Out::new();
-        if out.write(format!("{text}\n").as_bytes())? == Reader::Gone {
+        out.write(format!("{text}\n").as_bytes())?;
+        if out.flush()? == Reader::Gone {
             return Ok(());
         }
-        out.finish()?;
         before = now;
     }
 }

@@ -48,6 +48,14 @@ impl Out {
         Ok(self.reader)
     }
 
+    /// Writes what is left for now: whoever watches sees it. Once the reader has gone nothing more needs to be written.
+    pub fn flush(&mut self) -> Result<Reader, Failure> {
+        if self.reader == Reader::There {
+            self.reader = reader(self.out.flush())?;
+        }
+        Ok(self.reader)
+    }
+
     /// Writes what is left.
     pub fn finish(mut self) -> Result<(), Failure> {
         if self.reader == Reader::There {

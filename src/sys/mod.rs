@@ -14,7 +14,7 @@ pub mod fs;
 pub mod fuse_dev;
 pub mod handle;
 pub mod identity;
-#[cfg(feature = "cli")]
+#[cfg(feature = "fuse")]
 pub mod live;
 pub mod map;
 #[cfg(feature = "cli")]

@@ -1,5 +1,6 @@
 //! Mounting, listing, unmounting. Needs /dev/fuse, and root or fusermount3.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::symlink;
@@ -98,6 +99,55 @@ fn a_mount_serves_is_listed_and_ends() {
     assert!(!is_mounted(&place.mnt()));
     assert!(!process_runs(pid), "umount waits for the daemon");
     drop(guard);
+}
+
+#[test]
+fn a_mount_says_what_it_was_asked() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt", "--log-file", "log"]);
+    let _guard = mounted(&place, &mount);
+    assert_eq!(fs::read_to_string(place.path("mnt/file")).unwrap(), "from the base");
+    let table = place.run(&["stats", "mnt"]);
+    table.succeeds();
+    assert!(table.err.is_empty() && table.out.starts_with("REQUEST "), "{table:?}");
+    for part in ["LOOKUP ", "OPEN ", "READ ", "\nread              13 B\n", "\nnodes "] {
+        assert!(table.out.contains(part), "{part:?}: {}", table.out);
+    }
+    let json = place.run(&["stats", "--json", "mnt"]);
+    json.succeeds();
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json["format"].as_u64(), json["bytes"]["read"].as_u64()), (Some(1), Some(13)));
+    let requests = json["requests"].as_array().unwrap();
+    let lookup = requests.iter().find(|of_kind| of_kind["kind"] == "LOOKUP").unwrap();
+    assert_eq!((lookup["count"].as_u64(), lookup["errors"].as_u64()), (Some(1), Some(0)));
+    assert!(lookup["p50_ns"].as_u64() <= lookup["p99_ns"].as_u64() && lookup["p50_ns"].is_u64(), "{lookup}");
+
+    kill(Pid::from_raw(place.pid()), Signal::SIGUSR1).unwrap();
+    let log = || fs::read_to_string(place.path("log")).unwrap();
+    wait_for(|| log().contains("descriptors"));
+    assert!(log().contains("INFO statistics: since it was mounted:\nREQUEST "), "{}", log());
+    assert_eq!(place.listed().unwrap()["state"], "live", "asking ends nothing");
+}
+
+#[test]
+fn watching_shows_what_comes_until_nobody_reads() {
+    let place = Place::new();
+    let mount = place.run(&["mount", "top", "base", "mnt"]);
+    let _guard = mounted(&place, &mount);
+    let watch = lamina()
+        .args(["stats", "--watch=1", "mnt"])
+        .current_dir(place.path(""))
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut watch = watch.unwrap();
+    let mut first = [0; 8];
+    watch.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"REQUEST ");
+    let watch = RefCell::new(watch);
+    let ended = || watch.borrow_mut().try_wait().unwrap();
+    wait_for(|| ended().is_some());
+    let end = ended().or_else(|| watch.borrow_mut().kill().map(|()| None).unwrap());
+    assert!(end.is_some_and(|status| status.success()), "a reader that has gone is no failure: {end:?}");
 }
 
 #[test]
@@ -245,7 +295,9 @@ fn a_dead_mount_is_recognised_and_cleared() {
     wait_for(|| !process_runs(pid));
     assert_eq!(place.listed().unwrap()["state"], "dead");
     assert!(place.run(&["list"]).out.contains("lamina umount"));
-    place.run(&["refresh", "mnt"]).fails_with(1, &["'mnt' is a dead mount", "lamina umount 'mnt'"]);
+    for command in ["refresh", "stats"] {
+        place.run(&[command, "mnt"]).fails_with(1, &["'mnt' is a dead mount", "lamina umount 'mnt'"]);
+    }
     place
         .run(&["mount", "top", "base", "mnt"])
         .fails_with(1, &["mount point 'mnt' is a dead mount", "lamina umount 'mnt'"]);

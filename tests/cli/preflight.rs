@@ -149,6 +149,16 @@ fn unmounting_what_is_not_mounted() {
 }
 
 #[test]
+fn asking_what_is_not_mounted() {
+    let place = Place::new();
+    place.run(&["stats", "mnt"]).fails_with(1, &["'mnt' is not a mount point", "lamina list"]);
+    place.run(&["stats", "none"]).fails_with(1, &["'none' cannot be used: No such file or directory\n"]);
+    place.run(&["stats", "/proc"]).fails_with(1, &["'/proc' is a mount of type proc, not one of lamina's"]);
+    place.run(&["stats", "--watch=0", "mnt"]).fails_with(2, &["0 is not in 1..=86400"]);
+    place.run(&["stats", "--watch", "--json", "mnt"]).fails_with(2, &["cannot be used with"]);
+}
+
+#[test]
 fn refreshing_what_is_not_mounted() {
     let place = Place::new();
     place.run(&["refresh", "mnt"]).fails_with(1, &["'mnt' is not a mount point", "lamina list"]);

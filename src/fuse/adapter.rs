@@ -114,7 +114,7 @@ impl Adapter {
     }
 
     /// Forgets what is not so any more after others have changed lower layers, and gives the answer for all who had asked
-    /// for that before: it is for [`Served::Refresh`]. What the kernel must forget is taken by the same thread, and comes
+    /// for that before: it is for `Served::Refresh`. What the kernel must forget is taken by the same thread, and comes
     /// before the answer.
     pub fn refresh(&self) -> Reply<'static> {
         let refreshed = catch_unwind(AssertUnwindSafe(|| self.overlay.refresh()));

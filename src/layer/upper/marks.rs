@@ -25,7 +25,7 @@ impl Upper {
     /// Writes that `name` is deleted, where the upper has nothing of that name.
     ///
     /// # Errors
-    /// [`Kind::NameTooLong`] for over 251 bytes where deletions are `.wh.` files.
+    /// [`crate::error::Kind::NameTooLong`] for over 251 bytes where deletions are `.wh.` files.
     pub fn write_whiteout(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<()> {
         match self.whiteout_form {
             WhiteoutForm::Device => self.link_whiteout(dir, name),
@@ -114,7 +114,7 @@ impl Upper {
     /// too long to be deleted.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] and [`Kind::NameTooLong`].
+    /// [`crate::error::Kind::Invalid`] and [`crate::error::Kind::NameTooLong`].
     pub fn check_new_name(&self, name: Name<'_>) -> Result<()> {
         let marks = self.whiteout_form == WhiteoutForm::OciFile;
         if self.layer.rules.oci && (marks || self.namespace().is_none()) {

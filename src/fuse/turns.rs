@@ -6,8 +6,8 @@
 //! with the reply. Measured: 65 microseconds a request before (16 on a busy machine), 5 after.
 //!
 //! 1. *Who leads must not keep others waiting.* A handler that takes long (a copy-up, a slow layer) would: a watch opens
-//!    the turn to all after [`PATIENCE`], whatever the reason, the leader's being kept from running included. Whenever
-//!    that happens, nobody takes the lead for a while, longer each time that it was a request that took long.
+//!    the turn to all after [`PATIENCE`], whatever the reason, the leader's being kept from running included. Then nobody
+//!    takes the lead for a while ([`REST`]).
 //! 2. *The leader follows the caller*, which the scheduler may move: it is looked for again every few rounds.
 //! 3. *The reply goes out while the leader gives way* ([`GivingWay`]). Otherwise the scheduler, seeing the processor
 //!    busy, would send the caller to another one, and the leader after it. This takes a privilege; without, nobody leads.
@@ -15,7 +15,7 @@
 
 mod company;
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,11 +35,8 @@ const IDLE_LOOKS: u32 = 50;
 /// A caller that stays on its processor is believed to be there for so many rounds.
 const ROUNDS_BELIEVED: u32 = 1;
 
-/// So long nobody leads after the first time that patience was at an end; twice as long after each further one.
-const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
-
-/// So long nobody leads after a leader was displaced.
-const SHORT_REST: Duration = Duration::from_millis(10);
+/// So long nobody leads after the watch's patience was at an end.
+const REST: Duration = Duration::from_millis(10);
 
 /// No thread has this id.
 const NOBODY: i32 = 0;
@@ -54,8 +51,6 @@ pub(super) struct Turns {
     leader: AtomicI32,
     /// Since when the leader works on a request: microseconds since `began`, and one; 0 while it waits for the next.
     busy: AtomicU64,
-    /// It has replied to that request, or is about to.
-    replies: AtomicBool,
     /// Requests the leader has taken.
     taken: AtomicU64,
     /// A [`Round`].
@@ -70,9 +65,8 @@ struct State {
     /// The thread of the watch.
     watch: Option<Pid>,
     ended: bool,
-    /// Until when nobody leads, and how long that was the last time.
+    /// Until when nobody leads.
     rest_until: Instant,
-    rest: Duration,
 }
 
 /// Whom the leader follows.
@@ -103,10 +97,8 @@ pub(super) struct Work<'t> {
 enum Opening {
     /// Nobody asks, several ask, or the leader is gone.
     NoNeed,
-    /// A request takes long.
+    /// A request takes long, or the leader gave way with its reply and others have kept its processor since.
     Overdue,
-    /// The leader gave way, and others have kept its processor since.
-    Displaced,
 }
 
 /// What the watch sees.
@@ -114,8 +106,6 @@ enum Opening {
 struct Look {
     /// For how long the leader has been at its request; none if it waits.
     busy: Option<Duration>,
-    /// It has replied already.
-    replies: bool,
     /// Looks in a row without a new request.
     idle: u32,
 }
@@ -123,9 +113,7 @@ struct Look {
 impl Look {
     fn verdict(self) -> Option<Opening> {
         match self.busy {
-            Some(busy) if busy > PATIENCE => {
-                Some(if self.replies { Opening::Displaced } else { Opening::Overdue })
-            }
+            Some(busy) if busy > PATIENCE => Some(Opening::Overdue),
             None if self.idle > IDLE_LOOKS => Some(Opening::NoNeed),
             _ => None,
         }
@@ -141,16 +129,9 @@ impl Turns {
             began,
             leader: AtomicI32::new(NOBODY),
             busy: AtomicU64::new(0),
-            replies: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             round: AtomicU64::new(Round::default().word()),
-            state: Mutex::new(State {
-                lead: None,
-                watch: None,
-                ended: false,
-                rest_until: began,
-                rest: Duration::ZERO,
-            }),
+            state: Mutex::new(State { lead: None, watch: None, ended: false, rest_until: began }),
             changed: Condvar::new(),
         }
     }
@@ -164,7 +145,7 @@ impl Turns {
     pub(super) fn watch(&self) {
         let mut state = self.lock();
         state.watch = Some(gettid());
-        let mut look = Look { busy: None, replies: false, idle: 0 };
+        let mut look = Look { busy: None, idle: 0 };
         let mut taken = 0;
         while !state.ended {
             if state.lead.is_none() {
@@ -180,7 +161,6 @@ impl Turns {
                 0 => None,
                 since => Some(self.began.elapsed().saturating_sub(Duration::from_micros(since - 1))),
             };
-            look.replies = self.replies.load(Ordering::Relaxed);
             if let Some(why) = look.verdict() {
                 self.open(&mut state, why);
             }
@@ -204,13 +184,8 @@ impl Turns {
         let Some(lead) = state.lead.take() else { return };
         self.leader.store(NOBODY, Ordering::Relaxed);
         self.busy.store(0, Ordering::Relaxed);
-        match why {
-            Opening::NoNeed => {}
-            Opening::Overdue => {
-                state.rest = (state.rest * 2).clamp(REST.0, REST.1);
-                state.rest_until = Instant::now() + state.rest;
-            }
-            Opening::Displaced => state.rest_until = Instant::now() + SHORT_REST,
+        if why == Opening::Overdue {
+            state.rest_until = Instant::now() + REST;
         }
         if let Some(allowed) = &self.allowed {
             run_on(lead.thread, allowed);
@@ -294,7 +269,6 @@ impl<'t> Seat<'t> {
         let leads = turns.leader.load(Ordering::Relaxed) == self.thread.as_raw();
         if leads {
             turns.taken.fetch_add(1, Ordering::Relaxed);
-            turns.replies.store(false, Ordering::Relaxed);
             turns.busy.store(turns.now(), Ordering::Relaxed);
         }
         Work { turns, leads }
@@ -313,11 +287,7 @@ impl Drop for Seat<'_> {
 impl Work<'_> {
     /// To be held while the reply is sent.
     pub(super) fn give_way(&self) -> Option<GivingWay> {
-        if !self.leads {
-            return None;
-        }
-        self.turns.replies.store(true, Ordering::Relaxed);
-        GivingWay::begin().ok()
+        self.leads.then(|| GivingWay::begin().ok()).flatten()
     }
 }
 

@@ -147,6 +147,7 @@ impl Overlay {
             .in_layer(part.id())?;
             hidden.extend(hides);
         }
+        names.fit();
         Ok(names)
     }
 }

@@ -29,6 +29,7 @@ impl Overlay {
         while let Some(node) = unused.pop() {
             unused.extend(self.reap(&node).into_iter().filter(|dir| dir.let_go(1)));
         }
+        self.nodes.give_back();
     }
 
     /// Frees a node that nobody knows of any more, unless somebody has just looked it up again. Gives the directories
@@ -49,13 +50,13 @@ impl Overlay {
                     return left;
                 }
                 if state.children.get(place.name.as_bytes()).is_some_and(|known| Arc::ptr_eq(known, node)) {
-                    state.children.remove(place.name.as_bytes());
+                    state.forget_child(place.name.as_bytes());
                 }
                 if node.leave(&place) {
                     left.push(Arc::clone(&place.dir));
                 }
             }
-            let key = node.as_leaf().and_then(|leaf| leaf.read().link_key.clone());
+            let key = node.as_leaf().and_then(|leaf| leaf.read().link_key.as_deref().cloned());
             if let Some(key) = key {
                 let mut links = lock(&self.hard_links);
                 if !node.is_unused() {

@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
 
+use smallvec::smallvec;
+
 use super::descriptors::Cell;
 use super::node::{
     AttributesAt, Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, LowerFile, LowerPart,
@@ -17,7 +19,7 @@ use super::{Overlay, lock};
 use crate::error::{Error, Kind, LayerRef, Result};
 use crate::layer::{Found, Layer, OciMarks};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
-use crate::path::Name;
+use crate::path::{Name, NameBuf};
 use crate::resolve::{
     Ask, Data, Depth, DirPart, LeafPart, MergedDir, Origin, Redirects, Resolution, Resolver, Step,
 };
@@ -199,7 +201,8 @@ impl Overlay {
             Resolution::Absent(_) => Ok(None),
             Resolution::Dir(merged) => {
                 let Some(attributes) = merged.attributes() else { return Ok(None) };
-                let child = self.new_dir(node, dir, name, &merged);
+                let name = state.shared(name);
+                let child = self.new_dir(node, dir, &name, &merged);
                 let attr = self.dir_attr_from(&child, &attributes.found.stat);
                 Ok(Some((self.adopt(node, state, name, Body::Dir(Box::new(child))), attr)))
             }
@@ -220,14 +223,17 @@ impl Overlay {
         let stat = meta.found.stat;
         let kind = FileKind::from_mode(stat.mode)
             .ok_or_else(|| Error::new("look up", Kind::Corrupt("no such file type".into())))?;
-        let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
+        let name = state.shared(name);
+        let place = NodePlace { dir: Arc::clone(node), name: name.clone() };
         let mut found = LeafState {
             ino: 0,
-            places: vec![place.clone()],
-            source: lower_file(node, dir, &meta).map_or(Source::Upper, Source::Lower),
+            places: smallvec![place.clone()],
+            source: lower_file(node, dir, &meta)
+                .map_or(Source::Upper, |file| Source::Lower(file.sharing(&name))),
             data: match &data {
                 Data::Here => LeafData::Here,
-                Data::Below(part) => lower_file(node, dir, part).map_or(LeafData::Missing, LeafData::Below),
+                Data::Below(part) => lower_file(node, dir, part)
+                    .map_or(LeafData::Missing, |file| LeafData::Below(Box::new(file))),
                 Data::Missing => LeafData::Missing,
             },
             link_key: None,
@@ -240,7 +246,7 @@ impl Overlay {
         if let Some(source) = indexed {
             found.source = source;
         }
-        found.link_key = key.clone();
+        found.link_key = key.clone().map(Box::new);
         let ino = found.ino;
         let attr = match &data {
             // The index entry has the attributes, and knows more of the link count than the inode.
@@ -249,7 +255,7 @@ impl Overlay {
             Data::Below(part) => Attr { blocks: part.found.stat.blocks, ..self.attr_from(&stat, ino) },
             Data::Missing => Attr { blocks: 0, ..self.attr_from(&stat, ino) },
         };
-        let body = Body::Leaf(Box::new(LeafNode::new(kind, found)));
+        let body = Body::Leaf(LeafNode::new(kind, found));
         let Some(key) = key else { return Ok((self.adopt(node, state, name, body), attr)) };
         match self.adopt_link(key, node, state, name, body) {
             Link::New(child) => Ok((child, attr)),
@@ -271,7 +277,7 @@ impl Overlay {
         key: InodeKey,
         node: &Arc<Node>,
         state: &mut DirState,
-        name: Name<'_>,
+        name: NameBuf,
         body: Body,
     ) -> Link {
         let mut links = lock(&self.hard_links);
@@ -312,12 +318,12 @@ impl Overlay {
         &self,
         node: &Arc<Node>,
         state: &mut DirState,
-        name: Name<'_>,
+        name: NameBuf,
         body: Body,
     ) -> Arc<Node> {
         let child = self.new_node(body);
         node.hold();
-        state.children.insert(name.to_owned(), Arc::clone(&child));
+        state.children.insert(name, Arc::clone(&child));
         child
     }
 
@@ -329,9 +335,9 @@ impl Overlay {
         node
     }
 
-    fn new_dir(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, merged: &MergedDir) -> DirNode {
+    fn new_dir(&self, node: &Arc<Node>, dir: &DirNode, name: &NameBuf, merged: &MergedDir) -> DirNode {
         let mut upper = None;
-        let mut lower_path = dir.lower_path.join(name);
+        let mut lower_path = dir.lower_path.join(name.as_name());
         let mut lowers = Vec::new();
         let mut ino = None;
         for part in &merged.parts {
@@ -357,7 +363,7 @@ impl Overlay {
         };
         let own =
             merged.parts.first().map(|part| self.numbers.shown(part.found.stat.dev, part.found.stat.ino));
-        let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
+        let place = NodePlace { dir: Arc::clone(node), name: name.clone() };
         DirNode::new(
             Some(place),
             upper,

@@ -19,6 +19,7 @@ mod lifetime;
 mod listing;
 mod lookup;
 mod node;
+mod nodes;
 mod object;
 mod open;
 mod open_file;
@@ -70,7 +71,7 @@ pub struct Overlay {
     ownership: Ownership,
     numbers: inode_numbers::InodeNumbers,
     options: Options,
-    nodes: node::Table,
+    nodes: nodes::Table,
     root: Arc<node::Node>,
     hard_links: Mutex<HashMap<node::InodeKey, Weak<node::Node>>>,
     handles: file::Handles,

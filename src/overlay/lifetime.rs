@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::node::Node;
 use super::types::NodeId;
 use super::{Overlay, lock};
+use crate::sys::memory;
 
 impl Overlay {
     /// Lowers the node's lookup count; at zero the node is freed.
@@ -29,7 +30,10 @@ impl Overlay {
         while let Some(node) = unused.pop() {
             unused.extend(self.reap(&node).into_iter().filter(|dir| dir.let_go(1)));
         }
-        self.nodes.give_back();
+        if self.nodes.much_has_gone() {
+            memory::give_back();
+            self.stack.give_back();
+        }
     }
 
     /// Frees a node that nobody knows of any more, unless somebody has just looked it up again. Gives the directories
@@ -72,7 +76,7 @@ impl Overlay {
             // Another name of it was looked up and forgotten meanwhile.
         }
         if node.is_unused() && !node.gone.swap(true, Ordering::AcqRel) {
-            self.nodes.remove(node.id);
+            self.nodes.remove(node);
         }
         left
     }

@@ -56,6 +56,11 @@ fn new_dev() -> u64 {
 }
 
 impl TarLayer {
+    /// What is mapped of its index leaves this process's memory until it is asked for again.
+    pub fn give_back(&self) {
+        self.content.index.give_back();
+    }
+
     /// Opens the tar's file, which must be what it was when it was verified, and the index.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ mod explain;
 mod indexed;
 #[path = "union/lowers.rs"]
 mod lowers;
+#[path = "union/memory.rs"]
+mod memory;
 #[path = "union/nodes.rs"]
 mod nodes;
 #[path = "union/races.rs"]

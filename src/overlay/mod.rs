@@ -24,6 +24,7 @@ mod open;
 mod open_file;
 mod origins;
 mod ownership;
+mod part_index;
 mod provenance;
 mod readdir;
 #[cfg(feature = "image")]

@@ -168,15 +168,21 @@ impl Overlay {
     ) -> Result<Found> {
         let Some(lower) = dir.lowers.get(part) else { return Ok(Found::Absent) };
         let Some(layer) = self.lower_dir_now(lower)? else { return Ok(Found::Absent) };
+        self.count_questions(1);
         if index.is_some_and(|index| !index.may_be_marked(part)) {
             return layer.look(None, name);
         }
         let found = layer.look_alone(name)?;
         if matches!(found, Found::Absent) {
-            // It was asked for a `.wh.` name, too.
-            dir.known_parts().in_vain.add(1 + u32::from(layer.deletes_by_names()));
+            let of_marks = u32::from(layer.deletes_by_names());
+            self.count_questions(of_marks);
+            dir.known_parts().in_vain.add(1 + of_marks);
         }
         Ok(found)
+    }
+
+    fn count_questions(&self, more: u32) {
+        self.questions.fetch_add(u64::from(more), Ordering::Relaxed);
     }
 
     fn look_in_upper(&self, node: &Node, dir: &DirNode, name: Name<'_>) -> Result<Found> {
@@ -185,6 +191,7 @@ impl Overlay {
         };
         let fd = self.upper_fd(node, dir, part)?;
         let oci = self.upper_oci(part, &upper.layer, &fd)?;
+        self.count_questions(1);
         upper.layer.look(fd.as_fd(), oci.as_ref(), name)
     }
 

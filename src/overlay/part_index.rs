@@ -209,20 +209,15 @@ impl InVain {
         self.questions = self.questions.saturating_add(questions);
     }
 
-    /// How many names may be read, where it is worth it to list so many parts.
-    pub(super) fn budget(&mut self, parts: usize, first: usize) -> Option<usize> {
+    /// How many names may be read now, if it is worth it to list so many parts.
+    pub(super) fn names(&mut self, parts: usize) -> Option<usize> {
         let questions = self.questions as usize;
-        let least = parts.saturating_mul(Self::PART).max(first).max(self.next as usize);
+        let least = parts.saturating_mul(Self::PART).max(Self::FIRST).max(self.next as usize);
         if parts == 0 || questions < least {
             return None;
         }
         self.next = self.questions.saturating_mul(2);
         Some(questions.saturating_mul(Self::NAMES))
-    }
-
-    /// [`InVain::budget`] as it is used.
-    pub(super) fn names(&mut self, parts: usize) -> Option<usize> {
-        self.budget(parts, Self::FIRST)
     }
 }
 

@@ -8,7 +8,7 @@ use super::lookup::directory;
 use super::node::{DirNode, DirState, Node};
 use super::object::DirIn;
 use super::types::{Attr, DirEntry, DirSink, Entry, FileKind, Listing, NodeId, SinkAnswer};
-use super::{Overlay, part_index};
+use super::{ListParts, Overlay, part_index};
 use crate::error::{ErrorContext, Result};
 use crate::layer::{ByName, RawListing};
 use crate::path::NameBuf;
@@ -184,7 +184,11 @@ impl Overlay {
         let mut budget = {
             let mut known = dir.known_parts();
             let unlisted = known.index.as_ref().map_or(dir.lowers.len(), |index| index.unlisted().len());
-            let Some(names) = known.in_vain.names(unlisted) else { return };
+            let names = match self.options.lists_parts {
+                ListParts::WhenWorthIt => known.in_vain.names(unlisted),
+                ListParts::AtOnce => known.index.is_none().then_some(usize::MAX),
+            };
+            let Some(names) = names else { return };
             names
         };
         let mut having = part_index::Builder::default();

@@ -18,6 +18,8 @@ mod behind;
 mod commit;
 #[path = "union/deep.rs"]
 mod deep;
+#[path = "union/deep_stacks.rs"]
+mod deep_stacks;
 #[path = "union/explain.rs"]
 mod explain;
 #[path = "union/indexed.rs"]

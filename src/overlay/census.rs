@@ -52,4 +52,7 @@ fn count_listing(dir: &DirNode, census: &mut Census) {
         census.listed_names += names.len();
         census.listing_bytes += names.memory();
     }
+    if let Some(index) = &dir.known_parts().index {
+        census.listing_bytes += index.memory();
+    }
 }

@@ -13,6 +13,7 @@ use super::node::{
     Node, NodePlace, Source, UpperPart,
 };
 use super::object::{DirIn, Object};
+use super::part_index::PartIndex;
 use super::stack::AnyLayer;
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
@@ -63,6 +64,7 @@ impl Overlay {
         if state.removed || self.listed_absent(state, name) {
             return Ok(None);
         }
+        self.list_parts_if_worth_it(dir);
         let found = self
             .resolve(node, dir, name, 0)
             .and_then(|resolution| self.intern(node, dir, state, name, resolution));
@@ -116,12 +118,29 @@ impl Overlay {
         first: usize,
     ) -> Result<Resolution> {
         let parts = self.part_depths(dir);
+        let uppers = usize::from(dir.upper.get().is_some());
+        let index = dir.known_parts().index.clone();
         let mut resolver = Resolver::new(&parts, first, name, self.stack.depths(), self.options.redirects);
         loop {
             match resolver.step().map_err(|e| e.at(self.path_of(node, dir).join(name).as_bytes()))? {
                 Step::Done(resolution) => return Ok(resolution),
                 Step::Ask(Ask::InPart { part, name }) => {
-                    let found = self.look_in_part(node, dir, part, name.as_name())?;
+                    // The upper is always asked: it changes.
+                    let lower = part.checked_sub(uppers);
+                    let next = match (&index, lower) {
+                        (Some(index), Some(lower)) => {
+                            index.next(name.as_name(), lower).map_or(parts.len(), |next| next + uppers)
+                        }
+                        _ => part,
+                    };
+                    if next > part {
+                        resolver.none_before(next);
+                        continue;
+                    }
+                    let found = match lower {
+                        None => self.look_in_upper(node, dir, name.as_name())?,
+                        Some(lower) => self.look_in_lower(dir, lower, name.as_name(), index.as_deref())?,
+                    };
                     resolver.answer(found);
                 }
                 Step::Ask(Ask::AtPath { depth, path }) => {
@@ -141,37 +160,41 @@ impl Overlay {
         Ok(!matches!(self.resolve(node, dir, name, first)?, Resolution::Absent(_)))
     }
 
-    /// What one part of a directory says of a name. Part 0 is the topmost.
-    fn look_in_part(&self, node: &Node, dir: &DirNode, part: usize, name: Name<'_>) -> Result<Found> {
-        let lower = match (dir.upper.get(), self.stack.upper()) {
-            (Some(upper_part), Some(upper)) => {
-                if part == 0 {
-                    return self.look_in_upper(node, dir, upper_part, &upper.layer, name);
-                }
-                dir.lowers.get(part - 1)
-            }
-            _ => dir.lowers.get(part),
-        };
-        let Some(lower) = lower else { return Ok(Found::Absent) };
-        let Some(dir) = self.lower_dir_now(lower)? else { return Ok(Found::Absent) };
-        if !self.options.trusts_listings {
-            lower.forget_deletions();
+    /// What a lower part of a directory says of a name.
+    fn look_in_lower(
+        &self,
+        dir: &DirNode,
+        part: usize,
+        name: Name<'_>,
+        index: Option<&PartIndex>,
+    ) -> Result<Found> {
+        let Some(lower) = dir.lowers.get(part) else { return Ok(Found::Absent) };
+        let Some(layer) = self.lower_dir_now(lower)? else { return Ok(Found::Absent) };
+        self.count_questions(1);
+        if index.is_some_and(|index| !index.may_be_marked(part)) {
+            return layer.look(None, name);
         }
-        let oci = lower.deletions(|| dir.oci_marks())?;
-        dir.look(oci.as_deref(), name)
+        let found = layer.look_alone(name)?;
+        if matches!(found, Found::Absent) {
+            let of_marks = u32::from(layer.deletes_by_names());
+            self.count_questions(of_marks);
+            dir.known_parts().in_vain.add(1 + of_marks);
+        }
+        Ok(found)
     }
 
-    fn look_in_upper(
-        &self,
-        node: &Node,
-        dir: &DirNode,
-        part: &UpperPart,
-        layer: &Layer,
-        name: Name<'_>,
-    ) -> Result<Found> {
+    fn count_questions(&self, more: u32) {
+        self.questions.fetch_add(u64::from(more), Ordering::Relaxed);
+    }
+
+    fn look_in_upper(&self, node: &Node, dir: &DirNode, name: Name<'_>) -> Result<Found> {
+        let (Some(part), Some(upper)) = (dir.upper.get(), self.stack.upper()) else {
+            return Ok(Found::Absent);
+        };
         let fd = self.upper_fd(node, dir, part)?;
-        let oci = self.upper_oci(part, layer, &fd)?;
-        layer.look(fd.as_fd(), oci.as_ref(), name)
+        let oci = self.upper_oci(part, &upper.layer, &fd)?;
+        self.count_questions(1);
+        upper.layer.look(fd.as_fd(), oci.as_ref(), name)
     }
 
     /// The names deleted by `.wh.` files in a directory of the upper; read when first asked for.

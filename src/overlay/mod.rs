@@ -25,6 +25,7 @@ mod open;
 mod open_file;
 mod origins;
 mod ownership;
+mod part_index;
 mod provenance;
 mod readdir;
 #[cfg(feature = "image")]
@@ -39,7 +40,7 @@ mod types;
 mod xattrs;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::ThreadId;
 
@@ -84,6 +85,8 @@ pub struct Overlay {
     complained: Mutex<HashSet<RelPath>>,
     /// Somebody has said that lowers were changed ([`Overlay::refresh`]).
     lowers_changed: AtomicBool,
+    /// What the layers' directories have been asked about names.
+    questions: AtomicU64,
 }
 
 impl Drop for Overlay {
@@ -104,6 +107,8 @@ struct Options {
     validity: Validity,
     /// Nobody but us changes the layers, so what was listed stays true.
     trusts_listings: bool,
+    /// When a directory in which names are looked up lists its lower parts for that.
+    lists_parts: ListParts,
     /// Objects can be opened by their file handles.
     opens_handles: bool,
     /// Security labels are in use on this machine: without, asking for one is answered ENOTSUP, which callers
@@ -113,7 +118,28 @@ struct Options {
     privileged: bool,
 }
 
+/// When does a directory in which names are looked up list its lower parts, to know which of them have a name?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ListParts {
+    /// When as much has been asked in vain as that costs.
+    WhenWorthIt,
+    /// At the first lookup.
+    AtOnce,
+}
+
 impl Overlay {
+    /// Has every directory list its lower parts at the first lookup in it: for tests, which do not ask often enough in one
+    /// directory for it to be worth it.
+    pub fn list_parts_at_once(&mut self) {
+        self.options.lists_parts = ListParts::AtOnce;
+    }
+
+    /// How many questions about names the layers' directories have been asked, each at least one system call where the layer is a
+    /// directory: for tests and statistics.
+    pub fn layer_questions(&self) -> u64 {
+        self.questions.load(Ordering::Relaxed)
+    }
+
     /// How long the kernel may cache answers.
     pub fn validity(&self) -> Validity {
         self.options.validity

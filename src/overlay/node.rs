@@ -11,7 +11,7 @@
 //!    their ids.
 //! 5. `Overlay::moving`: for writing while a directory's name on disk and its place differ; for reading while one is
 //!    opened by its path. Only `place` is taken under it.
-//! 6. `DirNode::place`, the table, the index of hard links, descriptor cells: held for a few instructions, nothing is
+//! 6. `DirNode::place`, `DirNode::parts`, the table, the index of hard links, descriptor cells: held for a few instructions, nothing is
 //!    taken under them.
 
 use std::collections::HashMap;
@@ -23,8 +23,8 @@ use smallvec::SmallVec;
 
 use super::descriptors::Cell;
 use super::listing::Names;
+use super::part_index::{InVain, PartIndex};
 use super::types::{FileKind, NodeId};
-use crate::error::Result;
 use crate::layer::{EntryId, FoundDir, OciMarks};
 use crate::path::{Name, NameBuf, RelPath};
 use crate::resolve::Depth;
@@ -144,7 +144,16 @@ pub(super) struct DirNode {
     pub(super) ino: u64,
     /// One copy-up at a time.
     pub(super) copying: Mutex<()>,
+    /// Which lower parts have which names, as far as is known.
+    parts: Mutex<KnownParts>,
     state: Mutex<DirState>,
+}
+
+/// What is known of the names in a directory's lower parts. It is learnt, and forgotten, under the directory's state lock.
+#[derive(Debug, Default)]
+pub(super) struct KnownParts {
+    pub(super) index: Option<Arc<PartIndex>>,
+    pub(super) in_vain: InVain,
 }
 
 /// A directory's part in the upper.
@@ -170,8 +179,6 @@ pub(super) struct LowerPart {
     /// Empty files in it with the whiteout attribute are whiteouts.
     pub(super) xwhiteouts: bool,
     pub(super) reached: Reached,
-    /// The names deleted by `.wh.` files in it, once looked.
-    oci: Mutex<Option<Option<Arc<OciMarks>>>>,
 }
 
 /// How a directory of a lower layer is reached.
@@ -245,8 +252,14 @@ impl DirNode {
             lower_path,
             ino,
             copying: Mutex::default(),
+            parts: Mutex::default(),
             state: Mutex::default(),
         }
+    }
+
+    /// Held for a few instructions.
+    pub(super) fn known_parts(&self) -> MutexGuard<'_, KnownParts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Is it merged from several parts?
@@ -285,25 +298,7 @@ impl LowerPart {
             Some(entry) => Reached::Entry(entry),
             None => Reached::Descriptor(Cell::empty()),
         };
-        LowerPart { depth, path, xwhiteouts: found.xwhiteouts, reached, oci: Mutex::default() }
-    }
-
-    /// The names deleted by `.wh.` files in it; read when first asked for, and after [`LowerPart::forget_deletions`].
-    pub(super) fn deletions(
-        &self,
-        read: impl FnOnce() -> Result<Option<Box<OciMarks>>>,
-    ) -> Result<Option<Arc<OciMarks>>> {
-        let known = || self.oci.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(marks) = &*known() {
-            return Ok(marks.clone());
-        }
-        let marks = read()?.map(Arc::from);
-        Ok(known().insert(marks).clone())
-    }
-
-    /// They are read again when they are asked for.
-    pub(super) fn forget_deletions(&self) {
-        *self.oci.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        LowerPart { depth, path, xwhiteouts: found.xwhiteouts, reached }
     }
 }
 
@@ -427,7 +422,7 @@ mod tests {
         assert!(size_of::<NodePlace>() <= 24, "NodePlace: {}", size_of::<NodePlace>());
         assert!(size_of::<Places>() <= 32, "Places: {}", size_of::<Places>());
         assert!(size_of::<LowerFile>() <= 32, "LowerFile: {}", size_of::<LowerFile>());
-        assert!(size_of::<DirNode>() <= 336, "DirNode: {}", size_of::<DirNode>());
-        assert!(size_of::<LowerPart>() <= 72, "LowerPart: {}", size_of::<LowerPart>());
+        assert!(size_of::<DirNode>() <= 360, "DirNode: {}", size_of::<DirNode>());
+        assert!(size_of::<LowerPart>() <= 48, "LowerPart: {}", size_of::<LowerPart>());
     }
 }

@@ -78,7 +78,11 @@ impl Table {
             removed
         };
         // Outside of the shard's lock: it may be the last to know the node, and what that holds goes with it.
-        let names = removed.as_dir().and_then(|dir| dir.lock().names.take());
+        let names = removed.as_dir().and_then(|dir| {
+            let mut state = dir.lock();
+            dir.known_parts().index = None;
+            state.names.take()
+        });
         drop(removed);
         self.gone.fetch_add(1 + names.map_or(0, |names| names.len()), Ordering::Relaxed);
         self.count.fetch_sub(1, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use super::nodes::Table;
 use super::ownership::Ownership;
 use super::stack::{AnyLayer, Stack};
 use super::types::{NodeId, Validity};
-use super::{Options, Overlay};
+use super::{ListParts, Options, Overlay};
 use crate::config::{Behaviour, Index, RedirectDir, StackSpec, StatOverride};
 use crate::error::Result;
 use crate::layer::Attributes;
@@ -68,6 +68,7 @@ impl Overlay {
             any_invalidation: AtomicBool::new(false),
             complained: Mutex::default(),
             lowers_changed: AtomicBool::new(false),
+            questions: AtomicU64::new(0),
             stack,
         };
         overlay.dress_root();
@@ -163,6 +164,7 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
         static_nlink: behaviour.static_nlink,
         validity: Validity { entry: timeout, negative: timeout, attr: timeout },
         trusts_listings: !timeout.is_zero(),
+        lists_parts: ListParts::WhenWorthIt,
         opens_handles: opens_handles(stack),
         labels: selinux::is_enabled(),
         privileged: identity::effective().0 == 0 && identity::in_first_user_namespace(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::lookup::directory;
-use super::node::{Body, DirNode, DirState, LeafData, LeafState, Node, Source};
+use super::node::{Body, DirNode, DirState, KnownParts, LeafData, LeafState, Node, Source};
 use super::types::{Invalidation, NodeId};
 use super::{Overlay, lock};
 use crate::error::{Error, Result};
@@ -59,9 +59,7 @@ impl Overlay {
             if state.removed {
                 return Ok(());
             }
-            for part in &dir.lowers {
-                part.forget_deletions();
-            }
+            *dir.known_parts() = KnownParts::default();
             state.children.keys().cloned().collect()
         };
         for name in known {
@@ -97,7 +95,10 @@ impl Overlay {
         stale: &mut Vec<Invalidation>,
     ) -> Result<()> {
         let fresh = match self.read_names(node, dir, state.removed) {
-            Ok(fresh) => fresh,
+            Ok((fresh, parts)) => {
+                self.learn_parts(dir, parts);
+                fresh
+            }
             Err(error) => {
                 state.names = None;
                 return Err(error);

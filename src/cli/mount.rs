@@ -46,7 +46,7 @@ const OPTIONS: &str = "\
 Mount options, separated by commas
 
 About the union: ro, redirect_dir=on|follow|nofollow|off, index=on|off, xino=on|auto|off, userxattr, volatile, \
-fsync=0|1, whiteouts=auto|kernel|unionfs-fuse, timeout=SECONDS, noacl, noxattrs=1, uidmapping=ID:MAPPED:LEN, gidmapping=..., \
+fsync=0|1, whiteouts=auto|kernel|unionfs-fuse, timeout=SECONDS, io=auto|cached|open, noacl, noxattrs=1, uidmapping=ID:MAPPED:LEN, gidmapping=..., \
 squash_to_root, squash_to_uid=UID, squash_to_gid=GID, xattr_permissions=0|1|2, static_nlink, ino32_t.
 
 About the mount: nonempty, allow_other, allow_root, nosuid, nodev, noexec, noatime, fsname=NAME, max_threads=N. As \
@@ -75,6 +75,9 @@ pub const OPTION_WORDS: &[&str] = &[
     "whiteouts=kernel",
     "whiteouts=unionfs-fuse",
     "timeout=",
+    "io=auto",
+    "io=cached",
+    "io=open",
     "noacl",
     "noxattrs=1",
     "uidmapping=",

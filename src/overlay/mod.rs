@@ -19,6 +19,7 @@ mod lifetime;
 mod listing;
 mod lookup;
 mod node;
+mod node_files;
 mod object;
 mod open;
 mod open_file;
@@ -58,7 +59,7 @@ pub use supplied::Supplied;
 pub use trace::{Link, Outcome, Part, Reason, Said, Trace, TracedDir};
 pub use types::*;
 
-use crate::config::{Acl, Index, Xattrs};
+use crate::config::{Acl, Index, Io, Xattrs};
 use crate::error::{Error, Kind, Result};
 use crate::path::RelPath;
 use crate::resolve::Redirects;
@@ -74,6 +75,7 @@ pub struct Overlay {
     root: Arc<node::Node>,
     hard_links: Mutex<HashMap<node::InodeKey, Weak<node::Node>>>,
     handles: file::Handles,
+    node_files: node_files::NodeFiles,
     descriptors: descriptors::Descriptors,
     renames: Mutex<()>,
     moving: RwLock<()>,
@@ -101,6 +103,7 @@ struct Options {
     xattrs: Xattrs,
     static_nlink: bool,
     validity: Validity,
+    io: Io,
     /// Nobody but us changes the layers, so what was listed stays true.
     trusts_listings: bool,
     /// Objects can be opened by their file handles.
@@ -116,6 +119,11 @@ impl Overlay {
     /// How long the kernel may cache answers.
     pub fn validity(&self) -> Validity {
         self.options.validity
+    }
+
+    /// Who was asked to open files.
+    pub fn io(&self) -> Io {
+        self.options.io
     }
 
     /// Takes what the kernel must be told to forget after this thread's calls. To be called after every request, with

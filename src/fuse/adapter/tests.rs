@@ -86,7 +86,7 @@ fn a_name_is_found_with_its_attributes_and_a_missing_one_is_remembered() {
 fn data_are_read_up_to_their_end_and_silly_sizes_are_refused() {
     let mut fixture = Fixture::new();
     let handle = fixture.open(b"file");
-    let read = |offset, size| Body::Read { handle, offset, size };
+    let read = |offset, size| Body::Read { file: handle.into(), offset, size };
     assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(0, 3))), b"con");
     assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(3, MAX_IO))), b"tent");
     assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(99, 10))), b"");
@@ -214,7 +214,7 @@ fn where_others_change_the_layers_the_kernel_keeps_no_listing_and_no_data() {
 fn unknown_nodes_and_handles_are_stale_or_bad() {
     let mut fixture = Fixture::new();
     assert!(matches!(fixture.ask(NodeId(4711), Body::Getattr), Reply::Failed(_)));
-    let read = Body::Read { handle: HandleId(4711), offset: 0, size: 1 };
+    let read = Body::Read { file: HandleId(4711).into(), offset: 0, size: 1 };
     assert!(matches!(fixture.ask(NodeId::ROOT, read), Reply::Failed(_)));
     assert_eq!(fixture.ask(NodeId(4711), Body::Forget { count: u64::MAX }), Reply::Silence);
 }

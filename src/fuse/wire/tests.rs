@@ -84,7 +84,7 @@ fn kinds_without_a_recording_have_the_layout_of_one_that_has() {
         (
             "CopyFileRange",
             47,
-            "CopyFileRange { from: FilePlace { handle: HandleId(7), offset: 1 }, to: FilePlace { handle: HandleId(9), offset: 2 }, len: 8000, answer: Narrow }",
+            "CopyFileRange { from: FilePlace { file: Handle(HandleId(7)), offset: 1 }, to: FilePlace { file: Handle(HandleId(9)), offset: 2 }, len: 8000, answer: Narrow }",
         ),
         ("Statfs", 25, "Flush"),
         ("Statfs", 29, "Releasedir"),

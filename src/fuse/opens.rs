@@ -18,8 +18,8 @@ pub(super) enum Opens {
 pub(super) fn who_opens(io: Io, validity: Validity, access: AccessPolicy) -> Opens {
     let must_be_told = validity.attr.is_zero() || access == AccessPolicy::AllowRoot;
     match io {
-        Io::Cached if !must_be_told => Opens::ByKernel,
-        Io::Cached | Io::Open | Io::Auto => Opens::Told,
+        Io::Auto | Io::Cached if !must_be_told => Opens::ByKernel,
+        Io::Auto | Io::Cached | Io::Open => Opens::Told,
     }
 }
 
@@ -36,8 +36,8 @@ mod tests {
             Validity { entry: time, negative: time, attr: time }
         };
         for (io, seconds, access, expected) in [
-            (Io::Auto, 60, AccessPolicy::Owner, Opens::Told),
-            (Io::Auto, 60, AccessPolicy::AllowOther, Opens::Told),
+            (Io::Auto, 60, AccessPolicy::Owner, Opens::ByKernel),
+            (Io::Auto, 60, AccessPolicy::AllowOther, Opens::ByKernel),
             (Io::Auto, 60, AccessPolicy::AllowRoot, Opens::Told),
             (Io::Auto, 0, AccessPolicy::AllowOther, Opens::Told),
             (Io::Cached, 60, AccessPolicy::Owner, Opens::ByKernel),

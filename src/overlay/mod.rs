@@ -121,6 +121,11 @@ impl Overlay {
         self.options.validity
     }
 
+    /// At most about so many files stay open by their nodes (`io=cached`), in place of an eighth of the limit of descriptors.
+    pub fn keep_node_files(&mut self, files: usize) {
+        self.node_files = node_files::NodeFiles::new(files);
+    }
+
     /// Who was asked to open files.
     pub fn io(&self) -> Io {
         self.options.io

@@ -40,6 +40,12 @@ pub fn io_under_test() -> Option<String> {
     std::env::var("LAMINA_TEST_IO").ok().filter(|io| !io.is_empty())
 }
 
+/// Is the file system told of each opening? Where the kernel opens files by itself, a lower file is copied up when it is first
+/// changed, and what stands in the way of that is told then.
+pub fn told_of_opens() -> bool {
+    Backend::current() == Backend::Kernel || io_under_test().as_deref() == Some("open")
+}
+
 /// The program under test.
 pub fn binary() -> PathBuf {
     std::env::var_os("LAMINA_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_lamina").into(), PathBuf::from)

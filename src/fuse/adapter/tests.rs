@@ -3,10 +3,13 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Behaviour, StackSpec};
+use crate::config::{Behaviour, StackSpec, UpperSpec};
 use crate::control::snapshot::Snapshot;
 use crate::fuse::wire::{Bytes, Header};
-use crate::overlay::{Access, AclSgid, Entry, HandleId, Listing, OpenMode, Truncate, XattrMode};
+use crate::overlay::{
+    Access, AclSgid, Entry, Existing, FileRef, HandleId, KillPriv, Listing, OpenMode, Truncate, WriteCause,
+    XattrMode,
+};
 use crate::path::Name;
 
 const INFO: &[u8] = b"{\"pid\":1}";
@@ -208,6 +211,42 @@ fn where_others_change_the_layers_the_kernel_keeps_no_listing_and_no_data() {
     let mode = OpenMode { access: Access::Read, truncate: Truncate::Keep };
     let opened = fixture.ask(node, Body::Open { mode });
     assert!(matches!(opened, Reply::Opened(_, KernelCache::Drop)), "{opened:?}");
+}
+
+#[test]
+fn where_the_kernel_opens_files_it_is_told_so_and_names_them_by_their_nodes() {
+    let (upper, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut fixture = Fixture::new();
+    let spec = StackSpec {
+        lowers: vec![fixture.layer.path().to_path_buf().into()],
+        data_only: Vec::new(),
+        upper: Some(UpperSpec { upper: upper.path().into(), work: work.path().into() }),
+    };
+    let overlay = Overlay::open_stack(&spec, &Behaviour::default()).unwrap();
+    fixture.adapter = Adapter::new(Arc::new(overlay), INFO.to_vec()).opened(Opens::ByKernel);
+    let node = fixture.find(b"file").node;
+    let mode = OpenMode { access: Access::ReadWrite, truncate: Truncate::Keep };
+    assert_eq!(fixture.ask(node, Body::Open { mode }), Reply::Failed(Errno::ENOSYS));
+    let read = |node| Body::Read { file: FileRef::Node(node), offset: 0, size: 100 };
+    assert_eq!(bytes(&fixture.ask(node, read(node))), b"content");
+    let name = Name::new(b"made").unwrap();
+    let create = Body::Create { name, perm: 0o644, umask: 0, mode, existing: Existing::Refuse };
+    let made = match fixture.adapter.dispatch(&request(0, NodeId::ROOT, create), &mut fixture.scratch) {
+        Reply::Created(made, _, HandleId(0), KernelCache::Keep) => made.node,
+        other => panic!("{other:?}"),
+    };
+    let write = Body::Write {
+        file: FileRef::Node(made),
+        offset: 0,
+        data: Bytes(b"new"),
+        kill: KillPriv::Keep,
+        cause: WriteCause::Caller,
+    };
+    assert_eq!(fixture.ask(made, write), Reply::Written(3));
+    // Some kernels close what was opened as it was made, for all that.
+    assert_eq!(fixture.ask(made, Body::Release { handle: HandleId(0) }), Reply::Done);
+    assert_eq!(bytes(&fixture.ask(made, read(made))), b"new");
+    assert_eq!(bytes(&fixture.ask(node, read(node))), b"content");
 }
 
 #[test]

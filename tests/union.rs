@@ -14,6 +14,8 @@ mod stack;
 
 #[path = "union/behind.rs"]
 mod behind;
+#[path = "union/by_node.rs"]
+mod by_node;
 #[path = "union/commit.rs"]
 mod commit;
 #[path = "union/deep.rs"]

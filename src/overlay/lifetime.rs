@@ -77,6 +77,7 @@ impl Overlay {
         }
         if node.is_unused() && !node.gone.swap(true, Ordering::AcqRel) {
             self.nodes.remove(node);
+            self.node_files.close(node.id);
         }
         left
     }

@@ -19,6 +19,7 @@ mod lifetime;
 mod listing;
 mod lookup;
 mod node;
+mod node_files;
 mod nodes;
 mod object;
 mod open;
@@ -60,7 +61,7 @@ pub use supplied::Supplied;
 pub use trace::{Link, Outcome, Part, Reason, Said, Trace, TracedDir};
 pub use types::*;
 
-use crate::config::{Acl, Index, Xattrs};
+use crate::config::{Acl, Index, Io, Xattrs};
 use crate::error::{Error, Kind, Result};
 use crate::path::RelPath;
 use crate::resolve::Redirects;
@@ -76,6 +77,7 @@ pub struct Overlay {
     root: Arc<node::Node>,
     hard_links: Mutex<HashMap<node::InodeKey, Weak<node::Node>>>,
     handles: file::Handles,
+    node_files: node_files::NodeFiles,
     descriptors: descriptors::Descriptors,
     renames: Mutex<()>,
     moving: RwLock<()>,
@@ -105,6 +107,7 @@ struct Options {
     xattrs: Xattrs,
     static_nlink: bool,
     validity: Validity,
+    io: Io,
     /// Nobody but us changes the layers, so what was listed stays true.
     trusts_listings: bool,
     /// When a directory in which names are looked up lists its lower parts for that.
@@ -143,6 +146,16 @@ impl Overlay {
     /// How long the kernel may cache answers.
     pub fn validity(&self) -> Validity {
         self.options.validity
+    }
+
+    /// At most about so many files stay open by their nodes (`io=cached`), in place of an eighth of the limit of descriptors.
+    pub fn keep_node_files(&mut self, files: usize) {
+        self.node_files = node_files::NodeFiles::new(files);
+    }
+
+    /// Who was asked to open files.
+    pub fn io(&self) -> Io {
+        self.options.io
     }
 
     /// Takes what the kernel must be told to forget after this thread's calls. To be called after every request, with

@@ -70,7 +70,13 @@ impl Overlay {
                     child.hold();
                     todo.push(child);
                 }
-                (Ok(true), Body::Leaf(leaf)) => found.stale.extend(stale_content(child.id, &leaf.read())),
+                (Ok(true), Body::Leaf(leaf)) => {
+                    let stale = stale_content(child.id, &leaf.read());
+                    if stale.is_some() {
+                        self.node_files.close(child.id);
+                    }
+                    found.stale.extend(stale);
+                }
                 (Ok(false), _) => {
                     self.lose(node, &mut state, name.as_name(), &child);
                     found.stale.push(Invalidation::Entry(node.id, name));

@@ -112,6 +112,8 @@ pub struct Behaviour {
     pub ino32: bool,
     /// How long the kernel may believe names and attributes (`timeout=`); 0 asks each time.
     pub timeout: Duration,
+    /// Who opens files, and where their data go along (`io=`).
+    pub io: Io,
 }
 
 impl Default for Behaviour {
@@ -134,8 +136,20 @@ impl Default for Behaviour {
             ino32: false,
             // Nobody but us changes the layers while they are mounted (the kernel's overlay has the same condition).
             timeout: Duration::from_secs(24 * 60 * 60),
+            io: Io::Auto,
         }
     }
+}
+
+/// `io=`: who opens files, and where their data go along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Io {
+    /// What is fastest where it is right.
+    Auto,
+    /// The kernel opens files by itself, and asks only for data that it does not have.
+    Cached,
+    /// The kernel tells of each opening and closing, and keeps what it has read in between.
+    Open,
 }
 
 /// `redirect_dir=`, as in the kernel's overlay.

@@ -31,7 +31,7 @@ use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
 use layers::{Entries, Powers, any_layer};
 use ops::{Op, any_op};
-use run::Runner;
+use run::{ListParts, Runner};
 
 /// When the whole tree is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,7 @@ struct Case {
     layers: Vec<Entries>,
     ops: Vec<Op>,
     compare: Compare,
+    lists_parts: ListParts,
     behaviour: Behaviour,
 }
 
@@ -72,18 +73,20 @@ fn any_case(powers: Powers, index: Index) -> impl Strategy<Value = Case> {
             prop::collection::vec(any_layer(powers, oci), 1..4),
             prop::collection::vec(any_op(powers), 1..60),
             prop::sample::select(&[Compare::EachStep, Compare::AtTheEnd][..]),
+            prop::sample::select(&[ListParts::WhenWorthIt, ListParts::AtOnce][..]),
         )
-            .prop_map(move |(layers, ops, compare)| Case {
+            .prop_map(move |(layers, ops, compare, lists_parts)| Case {
                 layers,
                 ops,
                 compare,
+                lists_parts,
                 behaviour: behaviour.clone(),
             })
     })
 }
 
 fn run_case(case: &Case, powers: Powers) -> Result<(), String> {
-    let mut runner = Runner::new(&case.layers, case.behaviour.clone(), powers)?;
+    let mut runner = Runner::new(&case.layers, case.behaviour.clone(), powers, case.lists_parts)?;
     run_steps(&mut runner, case).map_err(|why| format!("{why}\nafter:\n{}", runner.story()))
 }
 
@@ -124,8 +127,8 @@ fn compare(index: Index, cases: u32) {
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(why, case)) => {
-            let Case { layers, behaviour, .. } = case;
-            panic!("{why}\nlayers, top first: {layers:?}\nwith {behaviour:?}");
+            let Case { layers, behaviour, lists_parts, .. } = case;
+            panic!("{why}\nlayers, top first: {layers:?}\nwith {behaviour:?}, {lists_parts:?}");
         }
         Err(TestError::Abort(why)) => panic!("given up: {why}"),
     }

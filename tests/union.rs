@@ -14,16 +14,22 @@ mod stack;
 
 #[path = "union/behind.rs"]
 mod behind;
+#[path = "union/by_node.rs"]
+mod by_node;
 #[path = "union/commit.rs"]
 mod commit;
 #[path = "union/deep.rs"]
 mod deep;
+#[path = "union/deep_stacks.rs"]
+mod deep_stacks;
 #[path = "union/explain.rs"]
 mod explain;
 #[path = "union/indexed.rs"]
 mod indexed;
 #[path = "union/lowers.rs"]
 mod lowers;
+#[path = "union/memory.rs"]
+mod memory;
 #[path = "union/nodes.rs"]
 mod nodes;
 #[path = "union/races.rs"]

@@ -42,11 +42,18 @@ Owners and modes of an image are shown as they are. The user who mounts it, and 
 every file all the same, and with --upper write every file. With this option, and whenever others may use the mount \
 (allow_other, allow_root), the kernel checks permissions. Root, and layers that are directories, are always checked.";
 
+const IO: &str = "\
+Who opens files: auto, cached or open [default: auto]
+
+cached: the kernel, by itself; opening, reading and closing a file that it has in memory asks lamina nothing. open: lamina \
+is told of each opening and closing, and copies a lower file that is opened for writing at once. auto is cached, but where \
+lamina must be told: with -o timeout=0, and with -o allow_root. The same as -o io=HOW.";
+
 const OPTIONS: &str = "\
 Mount options, separated by commas
 
 About the union: ro, redirect_dir=on|follow|nofollow|off, index=on|off, xino=on|auto|off, userxattr, volatile, \
-fsync=0|1, whiteouts=auto|kernel|unionfs-fuse, timeout=SECONDS, noacl, noxattrs=1, uidmapping=ID:MAPPED:LEN, gidmapping=..., \
+fsync=0|1, whiteouts=auto|kernel|unionfs-fuse, timeout=SECONDS, io=auto|cached|open, noacl, noxattrs=1, uidmapping=ID:MAPPED:LEN, gidmapping=..., \
 squash_to_root, squash_to_uid=UID, squash_to_gid=GID, xattr_permissions=0|1|2, static_nlink, ino32_t.
 
 About the mount: nonempty, allow_other, allow_root, nosuid, nodev, noexec, noatime, fsname=NAME, max_threads=N. As \
@@ -75,6 +82,9 @@ pub const OPTION_WORDS: &[&str] = &[
     "whiteouts=kernel",
     "whiteouts=unionfs-fuse",
     "timeout=",
+    "io=auto",
+    "io=cached",
+    "io=open",
     "noacl",
     "noxattrs=1",
     "uidmapping=",
@@ -156,6 +166,8 @@ pub struct MountArgs {
     store: StoreArgs,
     #[arg(long, help = "Check permissions as the kernel does, though the image is the user's own", long_help = ENFORCE)]
     enforce: bool,
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "cached", "open"], hide_possible_values = true, help = "Who opens files: auto, cached or open [default: auto]", long_help = IO)]
+    io: Option<String>,
     /// Stay in the foreground, and unmount on Ctrl-C
     #[arg(short, long)]
     foreground: bool,
@@ -166,6 +178,9 @@ pub fn run(args: &MountArgs, log: &LogArgs) -> Result<(), Failure> {
     let mut options = Options::default();
     for text in &args.options {
         options.parse(text.as_bytes())?;
+    }
+    if let Some(io) = &args.io {
+        options.parse(format!("io={io}").as_bytes())?;
     }
     refuse_misplaced(&options)?;
     let (sources, mountpoint) = sources_and_mountpoint(&args.words)?;

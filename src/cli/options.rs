@@ -19,7 +19,7 @@ pub use resolve::{
 };
 
 use crate::config::{
-    Acl, Durability, IdRange, Index, Namespace, RedirectDir, StatOverride, Whiteouts, Xattrs, Xino,
+    Acl, Durability, IdRange, Index, Io, Namespace, RedirectDir, StatOverride, Whiteouts, Xattrs, Xino,
 };
 use crate::fuse::{Label, LabelOption};
 use crate::source::{LayerList, unescape};
@@ -59,6 +59,7 @@ pub struct Options {
     pub static_nlink: Option<Switch>,
     pub ino32: Option<Switch>,
     pub timeout: Option<Duration>,
+    pub io: Option<Io>,
     pub metacopy: Option<Switch>,
     pub access: Option<Access>,
     pub permissions: Option<Switch>,
@@ -432,6 +433,10 @@ impl Options {
                 self.stat_override = Some(value.one_of(&values)?);
             }
             "timeout" => self.timeout = Some(value.seconds()?),
+            "io" => {
+                self.io =
+                    Some(value.one_of(&[("auto", Io::Auto), ("cached", Io::Cached), ("open", Io::Open)])?);
+            }
             "fsname" if value.bytes.is_empty() => return Err(value.wrong("give a name")),
             "fsname" => self.source_name = Some(String::from_utf8_lossy(&value.unescaped()?).into_owned()),
             "max_threads" => self.threads = Some(value.threads()?),

@@ -98,6 +98,7 @@ fn differing(options: &Options, info: &MountInfo) -> Vec<&'static str> {
         ("xattr_permissions", differs(options.stat_override, live.stat_override)),
         ("context", !options.labels.is_empty() && options.labels != current.labels),
         ("timeout", differs(options.timeout, live.timeout)),
+        ("io", differs(options.io, live.io)),
     ];
     table.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::opens::Opens;
 use super::stats::Observer;
 use super::wire::{
     Body, CopyAnswer, DecodeError, DirBuffer, Header, KernelCache, MAX_IO, Reply, Request, Room, Unique,
@@ -14,7 +15,7 @@ use super::wire::{
 };
 use crate::control::{OWN_XATTRS, REFRESHED};
 use crate::error::{Error, Kind, Result};
-use crate::overlay::{HandleId, Invalidation, NodeId, Overlay, Place, Supplied, Validity};
+use crate::overlay::{HandleId, Invalidation, NodeId, Opened, Overlay, Place, Supplied, Validity};
 use crate::sys::live::XATTR_SIZE_MAX;
 
 /// The extended attribute of the root that describes the mount. Never listed, never set.
@@ -25,6 +26,9 @@ const REFRESH: &[u8] = crate::control::REFRESH_XATTR.to_bytes();
 
 /// The extended attribute of the root that tells what the mount has done.
 const STATS: &[u8] = crate::control::STATS_XATTR.to_bytes();
+
+/// What requests about a file carry that has no handle of ours: handles begin with 1.
+const NO_HANDLE: HandleId = HandleId(0);
 
 /// Who may ask, where the kernel does not check it (`allow_root`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +75,7 @@ pub struct Adapter {
     validity: Validity,
     info: Vec<u8>,
     gate: Gate,
+    opens: Opens,
     observer: Observer,
     /// Who serves the mount.
     owner: u32,
@@ -82,7 +87,7 @@ impl Adapter {
         let validity = overlay.validity();
         let owner = nix::unistd::getuid().as_raw();
         let observer = Observer::new(Arc::clone(&overlay));
-        Adapter { overlay, validity, info, gate: Gate::Open, observer, owner }
+        Adapter { overlay, validity, info, gate: Gate::Open, opens: Opens::Told, observer, owner }
     }
 
     /// Replaces what `user.lamina.mount` of the root answers.
@@ -97,6 +102,21 @@ impl Adapter {
 
     pub(super) fn behind(self, gate: Gate) -> Self {
         Adapter { gate, ..self }
+    }
+
+    pub(super) fn opened(self, opens: Opens) -> Self {
+        Adapter { opens, ..self }
+    }
+
+    /// What the kernel will name a file by that was opened as it was made.
+    fn handle(&self, opened: Opened) -> HandleId {
+        match self.opens {
+            Opens::Told => opened.handle,
+            Opens::ByKernel => {
+                self.overlay.leave_to_node(opened.handle);
+                NO_HANDLE
+            }
+        }
     }
 
     /// Takes the bytes of a request through decoding and [`Adapter::dispatch`].
@@ -166,7 +186,7 @@ impl Adapter {
             }
             Body::Getattr => attr(overlay.getattr(node)?),
             Body::Statx => Reply::Statx(overlay.getattr(node)?, self.validity),
-            Body::Setattr { handle, change } => attr(overlay.setattr(node, handle, &change)?),
+            Body::Setattr { file, change } => attr(overlay.setattr(node, file, &change)?),
             Body::Readlink => owned(overlay.readlink(node)?),
             Body::Symlink { name, target } => {
                 entry(overlay.symlink(&header.caller(0), at(name), target.0)?)
@@ -183,22 +203,26 @@ impl Adapter {
                 done(overlay.rename(at(name), Place { dir: new_dir, name: new_name }, mode))?
             }
             Body::Link { node, name } => entry(overlay.link(node, at(name))?),
+            // ENOSYS once, as with those below.
+            Body::Open { .. } if self.opens == Opens::ByKernel => {
+                return Err(Error::new(request.kind, Kind::NotImplemented));
+            }
             Body::Open { mode } => Reply::Opened(overlay.open(node, mode)?.handle, self.cache()),
             Body::Create { name, perm, umask, mode, existing } => {
                 let (made, opened) = overlay.create(&header.caller(umask), at(name), perm, mode, existing)?;
-                Reply::Created(made, self.validity, opened.handle, self.cache())
+                Reply::Created(made, self.validity, self.handle(opened), self.cache())
             }
             Body::Tmpfile { perm, umask, access } => {
                 let (made, opened) = overlay.tmpfile(&header.caller(umask), node, perm, access)?;
-                Reply::Created(made, self.validity, opened.handle, KernelCache::Keep)
+                Reply::Created(made, self.validity, self.handle(opened), KernelCache::Keep)
             }
-            Body::Read { handle, offset, size } => {
+            Body::Read { file, offset, size } => {
                 let room = scratch.room(size).map_err(|kind| Error::new("read", kind))?;
-                let len = overlay.read(handle, offset, room)?;
+                let len = overlay.read(file, offset, room)?;
                 Reply::Bytes(Cow::Borrowed(room.get(..len).unwrap_or_default()))
             }
-            Body::Write { handle, offset, data, kill, cause } => {
-                let len = overlay.write(handle, offset, data.0, kill, cause)?;
+            Body::Write { file, offset, data, kill, cause } => {
+                let len = overlay.write(file, offset, data.0, kill, cause)?;
                 Reply::Written(count("write", len)?)
             }
             Body::Statfs => Reply::Statfs(overlay.statfs()?),
@@ -206,7 +230,7 @@ impl Adapter {
                 overlay.release(handle);
                 Reply::Done
             }
-            Body::Fsync { handle, sync } => done(overlay.fsync(handle, sync))?,
+            Body::Fsync { file, sync } => done(overlay.fsync(file, sync))?,
             Body::FsyncDir { sync } => done(overlay.fsyncdir(node, sync))?,
             Body::Setxattr { name, value, mode, sgid } => {
                 not_reserved("set attribute", name.0)?;
@@ -241,10 +265,10 @@ impl Adapter {
                 overlay.readdir(node, cookie, listing, &mut sink)?;
                 Reply::Bytes(Cow::Borrowed(sink.finish()))
             }
-            Body::Fallocate { handle, mode, offset, len } => {
-                done(overlay.fallocate(handle, mode, offset, len, header.kill_priv()))?
+            Body::Fallocate { file, mode, offset, len } => {
+                done(overlay.fallocate(file, mode, offset, len, header.kill_priv()))?
             }
-            Body::Lseek { handle, offset, seek } => Reply::Offset(overlay.seek(handle, offset, seek)?),
+            Body::Lseek { file, offset, seek } => Reply::Offset(overlay.seek(file, offset, seek)?),
             Body::CopyFileRange { from, to, len, answer: CopyAnswer::Wide } => {
                 Reply::Copied(overlay.copy_file_range(from, to, len, header.kill_priv())?)
             }
@@ -260,9 +284,7 @@ impl Adapter {
             Body::Interrupt { .. } => Reply::Silence,
             Body::Destroy => Reply::Done,
             // Answered, it is asked each time, and the kernel keeps no listing.
-            Body::Opendir if self.cache() == KernelCache::Drop => {
-                Reply::Opened(HandleId(0), KernelCache::Drop)
-            }
+            Body::Opendir if self.cache() == KernelCache::Drop => Reply::Opened(NO_HANDLE, KernelCache::Drop),
             Body::Releasedir if self.cache() == KernelCache::Drop => Reply::Done,
             // ENOSYS once, and the kernel does it by itself from then on.
             Body::Flush | Body::Opendir | Body::Releasedir | Body::Access | Body::Poll | Body::Unknown(_) => {

@@ -9,6 +9,7 @@ mod forget;
 mod label;
 mod mount;
 mod negotiate;
+mod opens;
 mod session;
 mod stats;
 mod turns;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fuser::{InitFlags, KernelConfig, Request, Version};
 
+use super::opens::Opens;
 use super::wire::{MAX_IO, OLDEST_ABI};
 use crate::config::Acl;
 
@@ -39,6 +40,7 @@ pub(super) enum DataCache {
 pub(super) struct Negotiator {
     pub(super) acl: Acl,
     pub(super) data: DataCache,
+    pub(super) opens: Opens,
 }
 
 impl fuser::Filesystem for Negotiator {
@@ -58,8 +60,12 @@ impl fuser::Filesystem for Negotiator {
             DataCache::UntilTold => InitFlags::FUSE_EXPLICIT_INVAL_DATA | InitFlags::FUSE_CACHE_SYMLINKS,
             DataCache::WhileUnchanged => InitFlags::FUSE_AUTO_INVAL_DATA,
         };
+        let opens = match self.opens {
+            Opens::Told => InitFlags::empty(),
+            Opens::ByKernel => InitFlags::FUSE_NO_OPEN_SUPPORT,
+        };
         config
-            .add_capabilities(NEEDED | acl)
+            .add_capabilities(NEEDED | acl | opens)
             .map_err(|missing| unsuitable(format!("it cannot do {missing:?}")))?;
         config
             .add_capabilities((WELCOME | data) & config.capabilities())

@@ -13,6 +13,7 @@ use super::adapter::{Adapter, Gate, Scratch, Served};
 use super::forget::{Asked, Forgotten, Refresher, answer, forget_attributes, forget_in_order};
 use super::mount::{AccessPolicy, Attachment, MountError, MountSpec, Unmounter, attach};
 use super::negotiate::{DataCache, Negotiator};
+use super::opens::who_opens;
 use super::stats::Observer;
 use super::turns::Turns;
 use super::wire::{REQUEST_BUFFER, Reply, Unique, glance};
@@ -45,8 +46,9 @@ pub fn mount(overlay: Arc<Overlay>, spec: &MountSpec) -> Result<Mounted, MountEr
         true => DataCache::WhileUnchanged,
         false => DataCache::UntilTold,
     };
+    let opens = who_opens(overlay.io(), overlay.validity(), spec.access);
     let session = fuser::Session::from_fd(
-        Negotiator { acl: spec.acl, data },
+        Negotiator { acl: spec.acl, data, opens },
         connection,
         // Who may ask is the mount's options' and the adapter's matter; fuser's own loop never runs.
         SessionACL::All,
@@ -61,7 +63,7 @@ pub fn mount(overlay: Arc<Overlay>, spec: &MountSpec) -> Result<Mounted, MountEr
         0 => thread::available_parallelism().map_or(LEAST_THREADS, |cpus| cpus.get().max(LEAST_THREADS)),
         given => given,
     };
-    let adapter = Adapter::new(overlay, spec.info.clone()).behind(gate);
+    let adapter = Adapter::new(overlay, spec.info.clone()).behind(gate).opened(opens);
     Ok(Mounted { adapter, threads, attachment, session })
 }
 

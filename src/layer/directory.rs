@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::marker::{
     FUSE_OVERLAYFS_OPAQUE, Marker, MarkersRead, Metacopy, OCI_OPAQUE, OciName, OpaqueMark, RecordedType,
     Redirect, SYMLINK_OWNER, StatRecord, XattrRules, decode_symlink_owner, encode_symlink_owner,
-    is_unionfs_meta, literal_xattr, override_xattrs_read,
+    is_unionfs_meta, literal_xattr, oci_whiteout, override_xattrs_read,
 };
 use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::fs::{At, Stat};
@@ -51,6 +51,24 @@ pub struct Listed<'a> {
     pub kind: u8,
     /// It says that the name is deleted.
     pub whiteout: bool,
+}
+
+/// Has a listing with a limit come to its end?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawListing {
+    /// These were all names.
+    Complete,
+    /// There may be more.
+    Cut,
+}
+
+/// May a name be deleted by another one?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByName {
+    /// It is an entry.
+    No,
+    /// There is a `.wh.` name for it.
+    Perhaps,
 }
 
 /// A directory as a layer.
@@ -251,11 +269,46 @@ impl Layer {
     /// # Errors
     /// Markers that cannot be understood ([`Kind::Corrupt`]), and failing system calls.
     pub fn look(&self, dir: BorrowedFd<'_>, oci: Option<&OciMarks>, name: Name<'_>) -> Result<Found> {
-        self.look_inner(dir, oci, name).at(name.as_bytes()).in_layer(self.id)
+        let deleted_by_name = || Ok(oci.is_some_and(|oci| oci.whiteouts.contains(name.as_bytes())));
+        self.look_inner(dir, deleted_by_name, name).at(name.as_bytes()).in_layer(self.id)
     }
 
-    fn look_inner(&self, dir: BorrowedFd<'_>, oci: Option<&OciMarks>, name: Name<'_>) -> Result<Found> {
-        let deleted_by_name = oci.is_some_and(|oci| oci.whiteouts.contains(name.as_bytes()));
+    /// As [`Layer::look`], where nothing is known of the directory: whether a `.wh.` name deletes it is asked for this name
+    /// alone, and nothing is listed.
+    ///
+    /// # Errors
+    /// As [`Layer::look`].
+    pub fn look_alone(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<Found> {
+        self.look_inner(dir, || self.deletes_by_name(dir, name), name).at(name.as_bytes()).in_layer(self.id)
+    }
+
+    /// Can a name be deleted by another name, and not only by what it is itself?
+    pub fn deletes_by_names(&self) -> bool {
+        self.rules.oci || self.hidden.is_some()
+    }
+
+    /// Is this one of [`Layer::oci_marks`]?
+    fn deletes_by_name(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<bool> {
+        if let Some(hidden) = &self.hidden
+            && hidden.deletes(&hidden.which(dir)?, name)?
+        {
+            return Ok(true);
+        }
+        // A name that no whiteout can be made for has none.
+        let (true, Ok(mark)) = (self.rules.oci, oci_whiteout(name)) else { return Ok(false) };
+        match fs::stat(At::Name(dir, mark.as_name())) {
+            Ok(_) => Ok(self.oci_meaning(dir, mark.as_name())? == OciName::Whiteout(name)),
+            Err(Errno::ENOENT | Errno::ENAMETOOLONG) => Ok(false),
+            Err(errno) => Err(Error::new("look for a whiteout", errno)),
+        }
+    }
+
+    fn look_inner(
+        &self,
+        dir: BorrowedFd<'_>,
+        deleted_by_name: impl Fn() -> Result<bool>,
+        name: Name<'_>,
+    ) -> Result<Found> {
         let at = At::Name(dir, name);
         if !matches!(self.oci_meaning(dir, name)?, OciName::Plain(_)) {
             return Ok(Found::Absent);
@@ -263,18 +316,18 @@ impl Layer {
         let which = self.hidden.as_ref().map(|hidden| hidden.which(dir)).transpose()?;
         let stat = match fs::stat(at) {
             _ if matches!(which, Some(Which::StandIn(_))) || is_meta(which.as_ref(), name) => {
-                return self.not_there(which.as_ref(), name, deleted_by_name);
+                return self.not_there(which.as_ref(), name, deleted_by_name()?);
             }
             Ok(stat) => stat,
             // A layer whose file system takes only shorter names cannot hold a longer one.
             Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {
-                return self.not_there(which.as_ref(), name, deleted_by_name);
+                return self.not_there(which.as_ref(), name, deleted_by_name()?);
             }
             Err(errno) => return Err(Error::new("look up", errno)),
         };
         match stat.mode & libc::S_IFMT {
             libc::S_IFCHR if stat.rdev_major == 0 && stat.rdev_minor == 0 => Ok(Found::Whiteout),
-            libc::S_IFDIR => self.look_dir(dir, name, stat, deleted_by_name).map(Found::Dir),
+            libc::S_IFDIR => self.look_dir(dir, name, stat, deleted_by_name()?).map(Found::Dir),
             libc::S_IFREG => self.look_regular(at, stat),
             _ => {
                 Ok(Found::Leaf(FoundLeaf { stat: self.apply_record(at, stat)?, metacopy: None, entry: None }))
@@ -496,6 +549,37 @@ impl Layer {
         })
     }
 
+    /// Hands every name that the layer may say anything of to `each`, up to `limit` names; without a look at what they are, and so
+    /// faster than [`Layer::list`]. With a `.wh.` name comes the name that it deletes, if it deletes one.
+    pub fn list_raw(
+        &self,
+        dir: BorrowedFd<'_>,
+        limit: usize,
+        mut each: impl FnMut(Name<'_>, ByName),
+    ) -> Result<RawListing> {
+        if self.hidden.is_some() {
+            return Ok(RawListing::Cut);
+        }
+        let mut count = 0;
+        let listed = self.each_raw(dir, |entry| {
+            count += 1;
+            if count > limit {
+                return Err(Stop::Full);
+            }
+            let Ok(name) = Name::new(entry.name) else { return Ok(()) };
+            each(name, ByName::No);
+            if let (true, OciName::Whiteout(target)) = (self.rules.oci, OciName::of(name)) {
+                each(target, ByName::Perhaps);
+            }
+            Ok(())
+        });
+        match listed {
+            Ok(()) => Ok(RawListing::Complete),
+            Err(Stop::Full) => Ok(RawListing::Cut),
+            Err(Stop::Failed(error)) => Err(error.in_layer(self.id)),
+        }
+    }
+
     /// Hands out what unionfs-fuse says of a directory; answers which it is.
     fn list_hidden(&self, dir: BorrowedFd<'_>, each: &mut impl FnMut(Listed<'_>)) -> Result<Option<Which>> {
         let Some(hidden) = &self.hidden else { return Ok(None) };
@@ -530,12 +614,20 @@ impl Layer {
         dir: BorrowedFd<'_>,
         each: impl FnMut(dirents::RawEntry<'_>) -> Result<()>,
     ) -> Result<()> {
+        self.each_raw(dir, each).in_layer(self.id)
+    }
+
+    fn each_raw<E: From<Error> + From<Errno>>(
+        &self,
+        dir: BorrowedFd<'_>,
+        each: impl FnMut(dirents::RawEntry<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         // Its time of last access stays, where this user may ask for that.
         let dir = match fs::reopen_dir(dir, libc::O_RDONLY | libc::O_NOATIME) {
             Err(Errno::EPERM) => fs::reopen_dir(dir, libc::O_RDONLY),
             other => other,
         };
-        dirents::for_each(&dir.op("open directory").in_layer(self.id)?, each).in_layer(self.id)
+        dirents::for_each(&dir.op("open directory")?, each)
     }
 
     /// The file handle of an object, where the file system has them.
@@ -570,6 +662,24 @@ fn symlinks(root: BorrowedFd<'_>, stat: &Stat) -> Result<Option<Symlinks>> {
 /// Is it the directory with the whiteouts, which is no part of the tree?
 fn is_meta(which: Option<&Which>, name: Name<'_>) -> bool {
     matches!(which, Some(Which::Real(dir)) if dir.is_root()) && is_unionfs_meta(name)
+}
+
+/// Why a listing ends early.
+enum Stop {
+    Full,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Stop::Failed(Error::from(errno))
+    }
 }
 
 impl From<Errno> for Error {

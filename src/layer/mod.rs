@@ -10,7 +10,7 @@ mod work;
 
 pub(crate) use copy::copy_extent;
 pub use copy::{CopyRules, copy_data, copy_xattrs};
-pub use directory::{Layer, LayerRules, Listed, OciMarks};
+pub use directory::{ByName, Layer, LayerRules, Listed, OciMarks, RawListing};
 pub use found::{Attributes, EntryId, Found, FoundDir, FoundLeaf};
 pub use staged::Staged;
 pub use upper::{OpaqueForm, Upper, UpperOptions, WhiteoutForm};

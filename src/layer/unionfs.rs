@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::directory::Layer;
 use crate::error::{Error, Kind, OpContext, Result, errno_of};
-use crate::marker::{UnionfsName, is_unionfs_meta, unionfs_meta};
+use crate::marker::{UnionfsName, is_unionfs_meta, unionfs_meta, unionfs_whiteout};
 use crate::path::{Name, NameBuf, RelPath};
 use crate::sys::dirents;
 use crate::sys::fs::{self, At, Stat};
@@ -93,6 +93,20 @@ impl Hidden {
             })?;
         }
         Ok(marks)
+    }
+
+    /// Is this name deleted in a directory?
+    pub(super) fn deletes(&self, which: &Which, name: Name<'_>) -> Result<bool> {
+        let (Which::Real(path) | Which::StandIn(path)) = which;
+        let Some(whiteout) = unionfs_whiteout(name) else { return Ok(false) };
+        for dir in self.directories(path, libc::O_PATH) {
+            match fs::stat(At::Name(dir?.as_fd(), whiteout.as_name())) {
+                Ok(_) => return Ok(true),
+                Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {}
+                Err(errno) => return Err(Error::new("look into whiteouts", errno).at(name.as_bytes())),
+            }
+        }
+        Ok(false)
     }
 
     /// The stand-in for a directory that the layer does not have, as an O_PATH descriptor; `None` where nothing is deleted in it.

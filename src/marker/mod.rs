@@ -30,7 +30,7 @@ pub use stat_override::{
     RecordedType, SYMLINK_OWNER, StatRecord, decode_symlink_owner, encode_symlink_owner, override_xattr,
     override_xattrs_read, switches_on_a_root,
 };
-pub use unionfs::{UnionfsName, is_unionfs_meta, unionfs_meta};
+pub use unionfs::{UnionfsName, is_unionfs_meta, unionfs_meta, unionfs_whiteout};
 pub use visibility::XattrRules;
 
 use crate::error::Kind;

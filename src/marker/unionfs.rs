@@ -4,7 +4,7 @@
 //! Source: layers that unionfs-fuse 1.0 of Debian 12 wrote; its manual, unionfs(8), calls the directory `.unionfs`, as older
 //! versions did.
 
-use crate::path::Name;
+use crate::path::{Name, NameBuf};
 
 /// The directories in a layer's root that hold the whiteouts, by the version that wrote them; they are no part of the tree.
 const META: [&[u8]; 2] = [b".unionfs-fuse", b".unionfs"];
@@ -18,6 +18,11 @@ pub fn unionfs_meta() -> impl Iterator<Item = Name<'static>> {
 /// Is a name in a layer's root one of those?
 pub fn is_unionfs_meta(name: Name<'_>) -> bool {
     META.contains(&name.as_bytes())
+}
+
+/// The name of what hides `name`; `None` where that would be longer than a name can be.
+pub fn unionfs_whiteout(name: Name<'_>) -> Option<NameBuf> {
+    NameBuf::new([name.as_bytes(), SUFFIX].concat()).ok()
 }
 
 /// What a name below such a directory means.
@@ -45,6 +50,7 @@ mod tests {
     fn a_whiteout_is_a_name_with_an_end() {
         let name = |text: &'static str| Name::new(text.as_bytes()).unwrap();
         assert_eq!(UnionfsName::of(name("a_HIDDEN~")), UnionfsName::Whiteout(name("a")));
+        assert_eq!(unionfs_whiteout(name("a")).unwrap().as_bytes(), b"a_HIDDEN~");
         assert_eq!(UnionfsName::of(name("a_HIDDEN~_HIDDEN~")), UnionfsName::Whiteout(name("a_HIDDEN~")));
         for text in ["a", "_HIDDEN~", "a_HIDDEN", ".._HIDDEN~", "._HIDDEN~"] {
             assert_eq!(UnionfsName::of(name(text)), UnionfsName::Directory(name(text)), "{text}");

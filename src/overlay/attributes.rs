@@ -107,15 +107,15 @@ impl Overlay {
         }
     }
 
-    /// Changes attributes; copies the object up first. `handle` is the open file the caller changes it through.
+    /// Changes attributes; copies the object up first. `open` is the open file the caller changes it through.
     ///
     /// # Errors
     /// [`Kind::ReadOnly`]; an owner that is not mapped; what the upper's file system answers.
-    pub fn setattr(&self, node: NodeId, handle: Option<HandleId>, change: &AttrChange) -> Result<Attr> {
+    pub fn setattr(&self, node: NodeId, open: Option<FileRef>, change: &AttrChange) -> Result<Attr> {
         let node = self.node(node)?;
         match &node.body {
             Body::Dir(dir) => self.set_dir_attr(&node, dir, change)?,
-            Body::Leaf(_) => self.set_leaf_attr(&node, handle, change)?,
+            Body::Leaf(_) => self.set_leaf_attr(&node, open, change)?,
         }
         self.attr(&node)
     }
@@ -129,7 +129,7 @@ impl Overlay {
             .map_err(|e| e.at(self.path_of(node, dir).as_bytes()))
     }
 
-    fn set_leaf_attr(&self, node: &Arc<Node>, handle: Option<HandleId>, change: &AttrChange) -> Result<()> {
+    fn set_leaf_attr(&self, node: &Arc<Node>, open: Option<FileRef>, change: &AttrChange) -> Result<()> {
         let upper = self.stack.writable()?;
         let file = leaf(node)?;
         // A change of nothing is chown(-1, -1), or announces a write to a file with privileges. From one who keeps suid
@@ -146,11 +146,11 @@ impl Overlay {
             self.copy_up(node, if size == 0 { Content::Drop } else { Content::Keep })?;
             // ftruncate(2) and O_TRUNC move the time of the last change even where the size stays; truncate(2) does
             // not. The kernel tells them apart by the handle, but for O_TRUNC, which has none and is always to 0.
-            let times = match handle {
+            let times = match open {
                 None if size == before && size > 0 => Times::Keep,
                 _ => Times::Touch,
             };
-            self.truncate(node, handle, size, times)?;
+            self.truncate(node, open, size, times)?;
             self.kill_priv_of(node, change.kill_priv)?;
         } else {
             self.copy_up(node, Content::Keep)?;
@@ -160,7 +160,7 @@ impl Overlay {
         self.apply(upper, held.at(), change)
     }
 
-    fn truncate(&self, node: &Arc<Node>, handle: Option<HandleId>, size: u64, times: Times) -> Result<()> {
+    fn truncate(&self, node: &Arc<Node>, handle: Option<FileRef>, size: u64, times: Times) -> Result<()> {
         let open = match handle {
             Some(handle) => self.writable_file(handle)?,
             None => None,

@@ -16,6 +16,10 @@ pub struct Census {
     pub directory_descriptors: usize,
     /// How many of those are kept at most.
     pub directory_descriptors_limit: usize,
+    /// Files that are open by their nodes (`io=cached`).
+    pub node_files: usize,
+    /// How many of those are kept at most.
+    pub node_files_limit: usize,
     /// Directories whose merged listing is kept.
     pub listings: usize,
     /// Names in those.
@@ -29,12 +33,15 @@ impl Overlay {
     /// of milliseconds.
     pub fn census(&self) -> Census {
         let (directory_descriptors, directory_descriptors_limit) = self.descriptors.count();
+        let (node_files, node_files_limit) = self.node_files.open_now();
         let mut census = Census {
             nodes: self.nodes.len(),
             hard_links: lock(&self.hard_links).len(),
             open_files: self.handles.len(),
             directory_descriptors,
             directory_descriptors_limit,
+            node_files,
+            node_files_limit,
             ..Census::default()
         };
         self.nodes.for_each_shard(|nodes| {
@@ -51,5 +58,8 @@ fn count_listing(dir: &DirNode, census: &mut Census) {
         census.listings += 1;
         census.listed_names += names.len();
         census.listing_bytes += names.memory();
+    }
+    if let Some(index) = &dir.known_parts().index {
+        census.listing_bytes += index.memory();
     }
 }

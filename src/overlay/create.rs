@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::acl;
 use super::copy_up::{Content, UpperDir};
 use super::descriptors::Cell;
@@ -10,8 +12,8 @@ use super::file::Opened;
 use super::listing::Listed;
 use super::lookup::directory;
 use super::node::{
-    AttributesAt, Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, Node, NodePlace, Source,
-    UpperPart,
+    AttributesAt, Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, Node, NodePlace, Places,
+    Source, UpperPart,
 };
 use super::ownership::LayerStat;
 use super::types::*;
@@ -20,7 +22,7 @@ use crate::config::Acl;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
 use crate::layer::{OpaqueForm, Staged, Upper};
 use crate::marker::Marker;
-use crate::path::Name;
+use crate::path::{Name, NameBuf};
 use crate::sys::fs::{self, At, RenameFlag, Stat};
 use crate::sys::xattr::{self, SetMode};
 
@@ -156,12 +158,12 @@ impl Overlay {
         let attr = self.attr_from(&stat, self.numbers.shown(stat.dev, stat.ino));
         let state = LeafState {
             ino: attr.ino,
-            places: Vec::new(),
+            places: Places::new(),
             source: Source::Nameless(Arc::clone(&file)),
             data: LeafData::Here,
             link_key: None,
         };
-        let node = self.new_node(Body::Leaf(Box::new(LeafNode::new(FileKind::Regular, state))));
+        let node = self.new_node(Body::Leaf(LeafNode::new(FileKind::Regular, state)));
         let opened = self.new_handle_shared(&node, access, file)?;
         Ok((Entry { node: node.id, attr }, opened))
     }
@@ -203,17 +205,15 @@ impl Overlay {
         if let Source::Nameless(_) = state.source {
             state.source = Source::Upper;
         }
-        let place = NodePlace { dir: Arc::clone(&parent), name: at.name.to_owned() };
-        state.places.push(place);
+        let name = names.shared(at.name);
+        state.places.push(NodePlace { dir: Arc::clone(&parent), name: name.clone() });
         parent.hold();
-        names.children.insert(at.name.to_owned(), Arc::clone(&node));
+        names.children.insert(name, Arc::clone(&node));
         let (held, layer) = self.held(&state)?;
         let stat = layer.stat(held.at())?;
-        let key = state.link_key.clone().or(Some(InodeKey::Upper { ino: stat.ino }));
-        if let Some(key) = key.clone() {
-            lock(&self.hard_links).insert(key, Arc::downgrade(&node));
-        }
-        state.link_key = key;
+        let by_inode = || Box::new(InodeKey::Upper { ino: stat.ino });
+        let key = state.link_key.get_or_insert_with(by_inode).as_ref().clone();
+        lock(&self.hard_links).insert(key, Arc::downgrade(&node));
         let attr = self.leaf_attr(&state)?;
         drop(state);
         node.hold();
@@ -242,8 +242,9 @@ impl Overlay {
         let stat = target.upper.layer.stat(staged.at())?;
         let file = self.publish_new(&target, staged, at.name, new.kind(), vacant)?;
         self.now_in_upper(&target, dir, &mut names, at.name);
-        let child =
-            self.adopt(&parent, &mut names, at.name, self.new_body(&parent, dir, at.name, new.kind(), &stat));
+        let name = names.shared(at.name);
+        let body = self.new_body(&parent, dir, &name, new.kind(), &stat);
+        let child = self.adopt(&parent, &mut names, name, body);
         drop(names);
         // The rename changed its ctime, and opaque directories are shown as they are.
         let attr = match self.attr(&child) {
@@ -260,11 +261,11 @@ impl Overlay {
         &self,
         parent: &Arc<Node>,
         dir: &DirNode,
-        name: Name<'_>,
+        name: &NameBuf,
         kind: FileKind,
         stat: &Stat,
     ) -> Body {
-        let place = NodePlace { dir: Arc::clone(parent), name: name.to_owned() };
+        let place = NodePlace { dir: Arc::clone(parent), name: name.clone() };
         let ino = self.numbers.shown(stat.dev, stat.ino);
         if kind == FileKind::Directory {
             let upper = UpperPart::new(Cell::empty(), stat.ino, false);
@@ -273,18 +274,18 @@ impl Overlay {
                 Some(upper),
                 Box::default(),
                 AttributesAt::Part(0),
-                dir.lower_path.join(name),
+                dir.lower_path.join(name.as_name()),
                 ino,
             )));
         }
         let state = LeafState {
             ino,
-            places: vec![place],
+            places: smallvec![place],
             source: Source::Upper,
             data: LeafData::Here,
             link_key: None,
         };
-        Body::Leaf(Box::new(LeafNode::new(kind, state)))
+        Body::Leaf(LeafNode::new(kind, state))
     }
 
     /// Puts a new object in place.

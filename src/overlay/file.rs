@@ -1,7 +1,8 @@
 //! Open files.
 //!
 //! A handle belongs to a node, not to a file of a layer: after a copy-up, whoever reads goes on with the copy. The
-//! node counts where its data has moved to; a handle that is behind opens anew.
+//! node counts where its data has moved to; a handle that is behind opens anew. Where the kernel opens files by itself there
+//! are no handles, and what is open belongs to the node outright ([`super::node_files`]).
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -13,13 +14,14 @@ use nix::errno::Errno;
 use super::copy_up::Content;
 use super::lookup::leaf;
 use super::node::{LeafData, LeafNode, LeafState, Node, Source};
+use super::node_files::{Open, Reopening};
 use super::object::Object;
 use super::open_file::OpenFile;
 use super::types::*;
 use super::{Overlay, lock};
 use crate::config::Durability;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
-use crate::sys::fs::At;
+use crate::sys::fs::{self, At};
 use crate::sys::xattr::SetMode;
 use crate::sys::{file, xattr};
 
@@ -52,13 +54,6 @@ struct Handle {
     node: Arc<Node>,
     access: Access,
     open: RwLock<Open>,
-}
-
-/// A file of a layer, and for which count of the node it is the right one.
-#[derive(Debug, Clone)]
-struct Open {
-    version: u32,
-    file: Arc<OpenFile>,
 }
 
 impl Handles {
@@ -166,13 +161,78 @@ impl Overlay {
         Ok(fresh)
     }
 
-    fn open_file(&self, handle: HandleId) -> Result<Arc<OpenFile>> {
-        self.current(&*self.handles.get(handle)?)
+    fn open_file(&self, file: FileRef) -> Result<Arc<OpenFile>> {
+        match file {
+            FileRef::Handle(handle) => self.current(&*self.handles.get(handle)?),
+            FileRef::Node(node) => self.node_file(&*self.node(node)?, Access::Read),
+        }
     }
 
-    /// The file behind a handle, in the upper, if it was opened for writing.
-    pub(super) fn writable_file(&self, handle: HandleId) -> Result<Option<Arc<OpenFile>>> {
-        let handle = self.handles.get(handle)?;
+    /// What is open of a node, or is opened now and kept. To be written it is in the upper already.
+    fn node_file(&self, node: &Node, access: Access) -> Result<Arc<OpenFile>> {
+        let file = regular(node)?;
+        let version = file.version.load(Ordering::Acquire);
+        if let Some(open) = self.node_files.find(node.id, version, access) {
+            return Ok(open);
+        }
+        let wanted = if access.writes() { Access::ReadWrite } else { Access::Read };
+        let opened = self.open_data(&file.read(), wanted);
+        let (opened, reopening) = match opened {
+            Ok(opened) => (opened, Reopening::Usual),
+            Err(denied) if denied.errno() == Errno::EACCES => {
+                (self.open_as_owner(&file.write(), wanted)?.ok_or(denied)?, Reopening::Costly)
+            }
+            Err(error) => return Err(error),
+        };
+        let opened = Arc::new(opened);
+        let open = Open { version, file: Arc::clone(&opened) };
+        self.node_files.keep(node.id, open, reopening);
+        Ok(opened)
+    }
+
+    /// Opens a file of the upper whose mode does not let this process in: who has it open had it opened when it did. The
+    /// owner's permissions are there for that moment only, and nobody sees them through the mount: the state is locked. `None`
+    /// where the mode is not what is in the way.
+    fn open_as_owner(&self, state: &LeafState, access: Access) -> Result<Option<OpenFile>> {
+        if !matches!(state.data, LeafData::Here) || matches!(state.source, Source::Lower(_)) {
+            return Ok(None);
+        }
+        let (held, layer) = self.held(state)?;
+        let at = held.at();
+        let inode = fs::stat(at).op("stat").in_layer(layer.id)?;
+        let perm = inode.mode & 0o7777;
+        if perm & 0o600 == 0o600 || fs::chmod(at, perm | 0o600).is_err() {
+            return Ok(None);
+        }
+        let opened = held.open(if access.writes() { libc::O_RDWR } else { libc::O_RDONLY });
+        fs::chmod(at, perm).op("give back the mode").in_layer(layer.id)?;
+        opened.op("open").in_layer(layer.id).map(|fd| Some(OpenFile::from(fd)))
+    }
+
+    /// Closes a handle, and keeps what it has open with its node: the kernel will name it by that.
+    pub fn leave_to_node(&self, handle: HandleId) {
+        let closed = lock(self.handles.shard(handle.0)).remove(&handle.0);
+        let Some(closed) = closed else { return };
+        let open = closed.open.read().unwrap_or_else(PoisonError::into_inner).clone();
+        // By its mode it may be unreadable already.
+        let costly = match self.options.privileged {
+            true => Reopening::Usual,
+            false => Reopening::Costly,
+        };
+        self.node_files.keep(closed.node.id, open, costly);
+        self.release_node(&closed.node, 1);
+    }
+
+    /// The file, in the upper, if it was opened for writing.
+    pub(super) fn writable_file(&self, file: FileRef) -> Result<Option<Arc<OpenFile>>> {
+        let handle = match file {
+            FileRef::Handle(handle) => self.handles.get(handle)?,
+            FileRef::Node(node) => {
+                let node = self.node(node)?;
+                self.copy_up(&node, Content::Keep)?;
+                return self.node_file(&node, Access::Write).map(Some);
+            }
+        };
         if !handle.access.writes() {
             return Ok(None);
         }
@@ -180,9 +240,9 @@ impl Overlay {
         self.current(&handle).map(Some)
     }
 
-    fn for_writing(&self, handle: HandleId) -> Result<Arc<OpenFile>> {
+    fn for_writing(&self, file: FileRef) -> Result<Arc<OpenFile>> {
         self.stack.writable()?;
-        self.writable_file(handle)?.ok_or_else(|| Error::new("write", Errno::EBADF))
+        self.writable_file(file)?.ok_or_else(|| Error::new("write", Errno::EBADF))
     }
 
     /// Closes a handle.
@@ -197,8 +257,8 @@ impl Overlay {
     ///
     /// # Errors
     /// What the layer's file system answers.
-    pub fn read(&self, handle: HandleId, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.open_file(handle)?.read_at(buf, offset)
+    pub fn read(&self, file: impl Into<FileRef>, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.open_file(file.into())?.read_at(buf, offset)
     }
 
     /// Writes all of `data`; fewer only where the file system is full.
@@ -207,13 +267,13 @@ impl Overlay {
     /// What the upper's file system answers.
     pub fn write(
         &self,
-        handle: HandleId,
+        file: impl Into<FileRef>,
         offset: u64,
         data: &[u8],
         kill: KillPriv,
         cause: WriteCause,
     ) -> Result<usize> {
-        let file = self.for_writing(handle)?;
+        let file = self.for_writing(file.into())?;
         let fd = file.descriptor()?;
         // Our write(2) takes file capabilities away; storing into a mapping does not.
         let kept = match cause {
@@ -234,12 +294,12 @@ impl Overlay {
     ///
     /// # Errors
     /// What the layer's file system answers.
-    pub fn fsync(&self, handle: HandleId, sync: Sync) -> Result<()> {
+    pub fn fsync(&self, file: impl Into<FileRef>, sync: Sync) -> Result<()> {
         let Ok(upper) = self.stack.writable() else { return Ok(()) };
         if upper.durability != Durability::SyncCopyUp {
             return Ok(());
         }
-        self.open_file(handle)?.sync(sync)
+        self.open_file(file.into())?.sync(sync)
     }
 
     /// fallocate(2).
@@ -248,13 +308,13 @@ impl Overlay {
     /// What the upper's file system answers.
     pub fn fallocate(
         &self,
-        handle: HandleId,
+        file: impl Into<FileRef>,
         mode: FallocateMode,
         offset: u64,
         len: u64,
         kill: KillPriv,
     ) -> Result<()> {
-        let file = self.for_writing(handle)?;
+        let file = self.for_writing(file.into())?;
         let mode = i32::try_from(mode.bits()).map_err(|_| Error::new("fallocate", Kind::Invalid("mode")))?;
         let fd = file.descriptor()?;
         file::fallocate(fd, mode, offset, len).op("fallocate").in_layer(LayerRef::Upper)?;
@@ -265,8 +325,8 @@ impl Overlay {
     ///
     /// # Errors
     /// ENXIO beyond the end, or where there is no data any more.
-    pub fn seek(&self, handle: HandleId, offset: u64, seek: Seek) -> Result<u64> {
-        self.open_file(handle)?.seek(offset, seek)
+    pub fn seek(&self, file: impl Into<FileRef>, offset: u64, seek: Seek) -> Result<u64> {
+        self.open_file(file.into())?.seek(offset, seek)
     }
 
     /// copy_file_range(2): as many bytes as one call copies.
@@ -274,8 +334,8 @@ impl Overlay {
     /// # Errors
     /// What the upper's file system answers; EXDEV and the like make the caller copy by itself.
     pub fn copy_file_range(&self, from: FilePlace, to: FilePlace, len: u64, kill: KillPriv) -> Result<u64> {
-        let source = self.open_file(from.handle)?;
-        let target = self.for_writing(to.handle)?;
+        let source = self.open_file(from.file)?;
+        let target = self.for_writing(to.file)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(1 << 30);
         let fd = target.descriptor()?;
         let copied = source.copy_range(from.offset, (fd, to.offset), len).in_layer(LayerRef::Upper)?;

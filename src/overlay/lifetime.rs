@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::node::Node;
 use super::types::NodeId;
 use super::{Overlay, lock};
+use crate::sys::memory;
 
 impl Overlay {
     /// Lowers the node's lookup count; at zero the node is freed.
@@ -29,6 +30,10 @@ impl Overlay {
         while let Some(node) = unused.pop() {
             unused.extend(self.reap(&node).into_iter().filter(|dir| dir.let_go(1)));
         }
+        if self.nodes.much_has_gone() {
+            memory::give_back();
+            self.stack.give_back();
+        }
     }
 
     /// Frees a node that nobody knows of any more, unless somebody has just looked it up again. Gives the directories
@@ -49,13 +54,13 @@ impl Overlay {
                     return left;
                 }
                 if state.children.get(place.name.as_bytes()).is_some_and(|known| Arc::ptr_eq(known, node)) {
-                    state.children.remove(place.name.as_bytes());
+                    state.forget_child(place.name.as_bytes());
                 }
                 if node.leave(&place) {
                     left.push(Arc::clone(&place.dir));
                 }
             }
-            let key = node.as_leaf().and_then(|leaf| leaf.read().link_key.clone());
+            let key = node.as_leaf().and_then(|leaf| leaf.read().link_key.as_deref().cloned());
             if let Some(key) = key {
                 let mut links = lock(&self.hard_links);
                 if !node.is_unused() {
@@ -71,7 +76,8 @@ impl Overlay {
             // Another name of it was looked up and forgotten meanwhile.
         }
         if node.is_unused() && !node.gone.swap(true, Ordering::AcqRel) {
-            self.nodes.remove(node.id);
+            self.nodes.remove(node);
+            self.node_files.close(node.id);
         }
         left
     }

@@ -3,7 +3,9 @@
 //! A cookie says "after this name". It is given to a name once and never again while the node lives, so a reader that
 //! unlinks what it reads (`rm -rf`) goes on where it was.
 
-use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
 
 use super::types::FileKind;
 use crate::path::{Name, NameBuf};
@@ -26,93 +28,162 @@ pub(super) enum Listed {
 /// The names of a directory.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    by_cookie: BTreeMap<u64, (NameBuf, Listed)>,
-    by_name: HashMap<NameBuf, u64>,
+    /// In the order of their cookies. A name that was removed leaves a hole, until there are many.
+    entries: Vec<Entry>,
+    /// Where in `entries` a name is.
+    positions: HashTable<u32>,
+    /// A directory's names come from images: who made one must not choose where they collide.
+    hashes: RandomState,
     last: u64,
 }
 
+#[derive(Debug)]
+struct Entry {
+    cookie: u64,
+    /// None: a hole.
+    name: Option<NameBuf>,
+    listed: Listed,
+}
+
+impl Entry {
+    fn is(&self, name: &[u8]) -> bool {
+        self.name.as_ref().is_some_and(|own| own.as_bytes() == name)
+    }
+}
+
+/// The hash of the name at a position.
+fn hash_at<'n>(entries: &'n [Entry], hashes: &'n RandomState) -> impl Fn(&u32) -> u64 + 'n {
+    let name = |position: &u32| entries.get(*position as usize)?.name.as_ref();
+    move |position| name(position).map_or(0, |name| hashes.hash_one(name.as_bytes()))
+}
+
 impl Names {
-    /// Adds a name, unless it is there.
+    /// Adds a name, unless it is there: then what is known of it is new.
     pub(super) fn insert(&mut self, name: NameBuf, listed: Listed) {
-        if let Some(cookie) = self.by_name.get(&name) {
-            self.by_cookie.insert(*cookie, (name, listed));
+        if let Some(position) = self.position(name.as_bytes()) {
+            if let Some(entry) = self.entries.get_mut(position) {
+                entry.listed = listed;
+            }
             return;
         }
+        // So many names do not fit into any memory.
+        let Ok(position) = u32::try_from(self.entries.len()) else { return };
         self.last = self.last.max(DOT_DOT) + 1;
-        self.by_name.insert(name.clone(), self.last);
-        self.by_cookie.insert(self.last, (name, listed));
+        let hash = self.hashes.hash_one(name.as_bytes());
+        self.entries.push(Entry { cookie: self.last, name: Some(name), listed });
+        self.positions.insert_unique(hash, position, hash_at(&self.entries, &self.hashes));
     }
 
     /// Removes a name.
     pub(super) fn remove(&mut self, name: Name<'_>) {
-        if let Some(cookie) = self.by_name.remove(name.as_bytes()) {
-            self.by_cookie.remove(&cookie);
+        let hash = self.hashes.hash_one(name.as_bytes());
+        let is = |position: &u32| self.entries.get(*position as usize).is_some_and(|e| e.is(name.as_bytes()));
+        let Ok(found) = self.positions.find_entry(hash, is) else { return };
+        let (position, _) = found.remove();
+        if let Some(entry) = self.entries.get_mut(position as usize) {
+            entry.name = None;
         }
+        // Each move of an entry is paid by the removal of another.
+        if self.entries.len() > 2 * self.positions.len() + 16 {
+            self.close_holes();
+        }
+    }
+
+    /// Moves the names together. Cookies stay what they are.
+    fn close_holes(&mut self) {
+        self.entries.retain(|entry| entry.name.is_some());
+        self.fit();
+        self.positions.clear();
+        for (position, entry) in (0u32..).zip(&self.entries) {
+            let Some(name) = &entry.name else { continue };
+            let hash = self.hashes.hash_one(name.as_bytes());
+            self.positions.insert_unique(hash, position, hash_at(&self.entries, &self.hashes));
+        }
+        self.positions.shrink_to_fit(hash_at(&self.entries, &self.hashes));
+    }
+
+    /// Gives back the room for names that will hardly come: to be called when a directory has been read.
+    pub(super) fn fit(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        let is = |position: &u32| self.entries.get(*position as usize).is_some_and(|e| e.is(name));
+        self.positions.find(self.hashes.hash_one(name), is).map(|position| *position as usize)
     }
 
     /// Is the name there?
     pub(super) fn contains(&self, name: Name<'_>) -> bool {
-        self.by_name.contains_key(name.as_bytes())
+        self.position(name.as_bytes()).is_some()
+    }
+
+    /// The name as it is kept here, to be shared.
+    pub(super) fn get(&self, name: Name<'_>) -> Option<&NameBuf> {
+        self.entries.get(self.position(name.as_bytes())?)?.name.as_ref()
     }
 
     /// All names, in the order of their cookies.
     pub(super) fn iter(&self) -> impl Iterator<Item = &NameBuf> {
-        self.by_cookie.values().map(|(name, _)| name)
+        self.entries.iter().filter_map(|entry| entry.name.as_ref())
     }
 
     /// The next name after a cookie, with its own.
     pub(super) fn after(&self, cookie: u64) -> Option<(u64, NameBuf)> {
-        let (cookie, (name, _)) = self.by_cookie.range(cookie + 1..).next()?;
-        Some((*cookie, name.clone()))
+        let first = self.entries.partition_point(|entry| entry.cookie <= cookie);
+        let after = self.entries.get(first..)?.iter();
+        let (cookie, name) =
+            after.map(|entry| (entry.cookie, &entry.name)).find(|(_, name)| name.is_some())?;
+        Some((cookie, name.clone()?))
     }
 
     /// The type that a layer's directory gave for the name with this cookie.
     pub(super) fn kind(&self, cookie: u64) -> Option<FileKind> {
-        match self.by_cookie.get(&cookie)?.1 {
+        let position = self.entries.binary_search_by_key(&cookie, |entry| entry.cookie).ok()?;
+        match self.entries.get(position)?.listed {
             Listed::Present(kind) | Listed::BareWhiteout(kind) => kind,
         }
     }
 
     /// How many names there are.
     pub(super) fn len(&self) -> usize {
-        self.by_cookie.len()
+        self.positions.len()
     }
 
-    /// About how much memory they take, bytes: each name is shared by both maps.
+    /// About how much memory they take, bytes. A name is counted here, though nodes share it.
     pub(super) fn memory(&self) -> usize {
         const COUNTS: usize = 2 * size_of::<usize>();
         let names: usize = self.iter().map(|name| name.as_bytes().len() + COUNTS).sum();
-        let by_cookie = self.by_cookie.len() * size_of::<(u64, (NameBuf, Listed))>();
-        names + by_cookie + self.by_name.capacity() * (size_of::<(NameBuf, u64)>() + 1)
+        names + self.entries.capacity() * size_of::<Entry>() + self.positions.allocation_size()
     }
 
     /// Does the directory have no entries that exist?
     pub(super) fn is_empty(&self) -> bool {
-        self.by_cookie.values().all(|(_, listed)| matches!(listed, Listed::BareWhiteout(_)))
+        let exists = |entry: &Entry| entry.name.is_some() && matches!(entry.listed, Listed::Present(_));
+        !self.entries.iter().any(exists)
     }
 
     /// The directory is merged from now on: whiteouts are not listed any more. Were there any?
     pub(super) fn now_merged(&mut self) -> bool {
-        let before = self.by_cookie.len();
-        self.by_cookie.retain(|_, (name, listed)| {
-            let stays = matches!(listed, Listed::Present(_));
-            if !stays {
-                self.by_name.remove(name);
-            }
-            stays
-        });
-        self.by_cookie.len() < before
+        let before = self.len();
+        let bare = |entry: &&mut Entry| matches!(entry.listed, Listed::BareWhiteout(_));
+        for entry in self.entries.iter_mut().filter(bare) {
+            entry.name = None;
+        }
+        self.close_holes();
+        self.len() < before
     }
 
     /// Takes over what a fresh reading found: names that stay keep their cookies.
     pub(super) fn refresh(&mut self, fresh: Names) {
         let gone: Vec<NameBuf> =
-            self.by_name.keys().filter(|name| !fresh.by_name.contains_key(*name)).cloned().collect();
+            self.iter().filter(|name| !fresh.contains(name.as_name())).cloned().collect();
         for name in gone {
             self.remove(name.as_name());
         }
-        for (name, listed) in fresh.by_cookie.into_values() {
-            self.insert(name, listed);
+        for entry in fresh.entries {
+            if let Some(name) = entry.name {
+                self.insert(name, entry.listed);
+            }
         }
     }
 }
@@ -187,5 +258,34 @@ mod tests {
         assert!(!names.is_empty());
         names.now_merged();
         assert_eq!(walk(&names, DOT_DOT), ["f"]);
+    }
+
+    #[test]
+    fn many_removals_give_memory_back_and_keep_cookies() {
+        let mut names = Names::default();
+        for i in 0..1000 {
+            names.insert(name(&format!("n{i}")), Listed::Present(None));
+        }
+        names.fit();
+        let full = names.memory();
+        let (first_kept, _) = names.after(DOT_DOT + 989).unwrap();
+        for i in 0..990 {
+            names.remove(name(&format!("n{i}")).as_name());
+        }
+        assert_eq!(names.len(), 10);
+        assert!(names.memory() < full / 10, "{} of {full} bytes", names.memory());
+        assert_eq!(walk(&names, DOT_DOT).len(), 10);
+        assert_eq!(names.after(first_kept).unwrap().1, name("n990"));
+        assert!(names.contains(name("n999").as_name()) && !names.contains(name("n989").as_name()));
+    }
+
+    #[test]
+    fn a_name_in_a_listing_takes_at_most_64_bytes_and_itself() {
+        let mut names = Names::default();
+        for i in 0..100_000 {
+            names.insert(name(&format!("{i:06}")), Listed::Present(Some(FileKind::Regular)));
+        }
+        names.fit();
+        assert!(names.memory() / names.len() <= 64 + 6, "{} bytes a name", names.memory() / names.len());
     }
 }

@@ -5,19 +5,22 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
 
+use smallvec::smallvec;
+
 use super::descriptors::Cell;
 use super::node::{
     AttributesAt, Body, DirNode, DirState, InodeKey, LeafData, LeafNode, LeafState, LowerFile, LowerPart,
     Node, NodePlace, Source, UpperPart,
 };
 use super::object::{DirIn, Object};
+use super::part_index::PartIndex;
 use super::stack::AnyLayer;
 use super::types::{Attr, Entry, FileKind, NodeId};
 use super::{Overlay, lock};
 use crate::error::{Error, Kind, LayerRef, Result};
 use crate::layer::{Found, Layer, OciMarks};
 use crate::marker::{InodeMark, Marker, OriginMark, Redirect};
-use crate::path::Name;
+use crate::path::{Name, NameBuf};
 use crate::resolve::{
     Ask, Data, Depth, DirPart, LeafPart, MergedDir, Origin, Redirects, Resolution, Resolver, Step,
 };
@@ -61,6 +64,7 @@ impl Overlay {
         if state.removed || self.listed_absent(state, name) {
             return Ok(None);
         }
+        self.list_parts_if_worth_it(dir);
         let found = self
             .resolve(node, dir, name, 0)
             .and_then(|resolution| self.intern(node, dir, state, name, resolution));
@@ -114,12 +118,29 @@ impl Overlay {
         first: usize,
     ) -> Result<Resolution> {
         let parts = self.part_depths(dir);
+        let uppers = usize::from(dir.upper.get().is_some());
+        let index = dir.known_parts().index.clone();
         let mut resolver = Resolver::new(&parts, first, name, self.stack.depths(), self.options.redirects);
         loop {
             match resolver.step().map_err(|e| e.at(self.path_of(node, dir).join(name).as_bytes()))? {
                 Step::Done(resolution) => return Ok(resolution),
                 Step::Ask(Ask::InPart { part, name }) => {
-                    let found = self.look_in_part(node, dir, part, name.as_name())?;
+                    // The upper is always asked: it changes.
+                    let lower = part.checked_sub(uppers);
+                    let next = match (&index, lower) {
+                        (Some(index), Some(lower)) => {
+                            index.next(name.as_name(), lower).map_or(parts.len(), |next| next + uppers)
+                        }
+                        _ => part,
+                    };
+                    if next > part {
+                        resolver.none_before(next);
+                        continue;
+                    }
+                    let found = match lower {
+                        None => self.look_in_upper(node, dir, name.as_name())?,
+                        Some(lower) => self.look_in_lower(dir, lower, name.as_name(), index.as_deref())?,
+                    };
                     resolver.answer(found);
                 }
                 Step::Ask(Ask::AtPath { depth, path }) => {
@@ -139,37 +160,41 @@ impl Overlay {
         Ok(!matches!(self.resolve(node, dir, name, first)?, Resolution::Absent(_)))
     }
 
-    /// What one part of a directory says of a name. Part 0 is the topmost.
-    fn look_in_part(&self, node: &Node, dir: &DirNode, part: usize, name: Name<'_>) -> Result<Found> {
-        let lower = match (dir.upper.get(), self.stack.upper()) {
-            (Some(upper_part), Some(upper)) => {
-                if part == 0 {
-                    return self.look_in_upper(node, dir, upper_part, &upper.layer, name);
-                }
-                dir.lowers.get(part - 1)
-            }
-            _ => dir.lowers.get(part),
-        };
-        let Some(lower) = lower else { return Ok(Found::Absent) };
-        let Some(dir) = self.lower_dir_now(lower)? else { return Ok(Found::Absent) };
-        if !self.options.trusts_listings {
-            lower.forget_deletions();
+    /// What a lower part of a directory says of a name.
+    fn look_in_lower(
+        &self,
+        dir: &DirNode,
+        part: usize,
+        name: Name<'_>,
+        index: Option<&PartIndex>,
+    ) -> Result<Found> {
+        let Some(lower) = dir.lowers.get(part) else { return Ok(Found::Absent) };
+        let Some(layer) = self.lower_dir_now(lower)? else { return Ok(Found::Absent) };
+        self.count_questions(1);
+        if index.is_some_and(|index| !index.may_be_marked(part)) {
+            return layer.look(None, name);
         }
-        let oci = lower.deletions(|| dir.oci_marks())?;
-        dir.look(oci.as_deref(), name)
+        let found = layer.look_alone(name)?;
+        if matches!(found, Found::Absent) {
+            let of_marks = u32::from(layer.deletes_by_names());
+            self.count_questions(of_marks);
+            dir.known_parts().in_vain.add(1 + of_marks);
+        }
+        Ok(found)
     }
 
-    fn look_in_upper(
-        &self,
-        node: &Node,
-        dir: &DirNode,
-        part: &UpperPart,
-        layer: &Layer,
-        name: Name<'_>,
-    ) -> Result<Found> {
+    fn count_questions(&self, more: u32) {
+        self.questions.fetch_add(u64::from(more), Ordering::Relaxed);
+    }
+
+    fn look_in_upper(&self, node: &Node, dir: &DirNode, name: Name<'_>) -> Result<Found> {
+        let (Some(part), Some(upper)) = (dir.upper.get(), self.stack.upper()) else {
+            return Ok(Found::Absent);
+        };
         let fd = self.upper_fd(node, dir, part)?;
-        let oci = self.upper_oci(part, layer, &fd)?;
-        layer.look(fd.as_fd(), oci.as_ref(), name)
+        let oci = self.upper_oci(part, &upper.layer, &fd)?;
+        self.count_questions(1);
+        upper.layer.look(fd.as_fd(), oci.as_ref(), name)
     }
 
     /// The names deleted by `.wh.` files in a directory of the upper; read when first asked for.
@@ -199,7 +224,8 @@ impl Overlay {
             Resolution::Absent(_) => Ok(None),
             Resolution::Dir(merged) => {
                 let Some(attributes) = merged.attributes() else { return Ok(None) };
-                let child = self.new_dir(node, dir, name, &merged);
+                let name = state.shared(name);
+                let child = self.new_dir(node, dir, &name, &merged);
                 let attr = self.dir_attr_from(&child, &attributes.found.stat);
                 Ok(Some((self.adopt(node, state, name, Body::Dir(Box::new(child))), attr)))
             }
@@ -220,14 +246,17 @@ impl Overlay {
         let stat = meta.found.stat;
         let kind = FileKind::from_mode(stat.mode)
             .ok_or_else(|| Error::new("look up", Kind::Corrupt("no such file type".into())))?;
-        let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
+        let name = state.shared(name);
+        let place = NodePlace { dir: Arc::clone(node), name: name.clone() };
         let mut found = LeafState {
             ino: 0,
-            places: vec![place.clone()],
-            source: lower_file(node, dir, &meta).map_or(Source::Upper, Source::Lower),
+            places: smallvec![place.clone()],
+            source: lower_file(node, dir, &meta)
+                .map_or(Source::Upper, |file| Source::Lower(file.sharing(&name))),
             data: match &data {
                 Data::Here => LeafData::Here,
-                Data::Below(part) => lower_file(node, dir, part).map_or(LeafData::Missing, LeafData::Below),
+                Data::Below(part) => lower_file(node, dir, part)
+                    .map_or(LeafData::Missing, |file| LeafData::Below(Box::new(file))),
                 Data::Missing => LeafData::Missing,
             },
             link_key: None,
@@ -240,7 +269,7 @@ impl Overlay {
         if let Some(source) = indexed {
             found.source = source;
         }
-        found.link_key = key.clone();
+        found.link_key = key.clone().map(Box::new);
         let ino = found.ino;
         let attr = match &data {
             // The index entry has the attributes, and knows more of the link count than the inode.
@@ -249,7 +278,7 @@ impl Overlay {
             Data::Below(part) => Attr { blocks: part.found.stat.blocks, ..self.attr_from(&stat, ino) },
             Data::Missing => Attr { blocks: 0, ..self.attr_from(&stat, ino) },
         };
-        let body = Body::Leaf(Box::new(LeafNode::new(kind, found)));
+        let body = Body::Leaf(LeafNode::new(kind, found));
         let Some(key) = key else { return Ok((self.adopt(node, state, name, body), attr)) };
         match self.adopt_link(key, node, state, name, body) {
             Link::New(child) => Ok((child, attr)),
@@ -271,7 +300,7 @@ impl Overlay {
         key: InodeKey,
         node: &Arc<Node>,
         state: &mut DirState,
-        name: Name<'_>,
+        name: NameBuf,
         body: Body,
     ) -> Link {
         let mut links = lock(&self.hard_links);
@@ -312,12 +341,12 @@ impl Overlay {
         &self,
         node: &Arc<Node>,
         state: &mut DirState,
-        name: Name<'_>,
+        name: NameBuf,
         body: Body,
     ) -> Arc<Node> {
         let child = self.new_node(body);
         node.hold();
-        state.children.insert(name.to_owned(), Arc::clone(&child));
+        state.children.insert(name, Arc::clone(&child));
         child
     }
 
@@ -329,9 +358,9 @@ impl Overlay {
         node
     }
 
-    fn new_dir(&self, node: &Arc<Node>, dir: &DirNode, name: Name<'_>, merged: &MergedDir) -> DirNode {
+    fn new_dir(&self, node: &Arc<Node>, dir: &DirNode, name: &NameBuf, merged: &MergedDir) -> DirNode {
         let mut upper = None;
-        let mut lower_path = dir.lower_path.join(name);
+        let mut lower_path = dir.lower_path.join(name.as_name());
         let mut lowers = Vec::new();
         let mut ino = None;
         for part in &merged.parts {
@@ -357,7 +386,7 @@ impl Overlay {
         };
         let own =
             merged.parts.first().map(|part| self.numbers.shown(part.found.stat.dev, part.found.stat.ino));
-        let place = NodePlace { dir: Arc::clone(node), name: name.to_owned() };
+        let place = NodePlace { dir: Arc::clone(node), name: name.clone() };
         DirNode::new(
             Some(place),
             upper,

@@ -19,11 +19,14 @@ mod lifetime;
 mod listing;
 mod lookup;
 mod node;
+mod node_files;
+mod nodes;
 mod object;
 mod open;
 mod open_file;
 mod origins;
 mod ownership;
+mod part_index;
 mod provenance;
 mod readdir;
 #[cfg(feature = "image")]
@@ -38,7 +41,7 @@ mod types;
 mod xattrs;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::ThreadId;
 
@@ -58,7 +61,7 @@ pub use supplied::Supplied;
 pub use trace::{Link, Outcome, Part, Reason, Said, Trace, TracedDir};
 pub use types::*;
 
-use crate::config::{Acl, Index, Xattrs};
+use crate::config::{Acl, Index, Io, Xattrs};
 use crate::error::{Error, Kind, Result};
 use crate::path::RelPath;
 use crate::resolve::Redirects;
@@ -70,10 +73,11 @@ pub struct Overlay {
     ownership: Ownership,
     numbers: inode_numbers::InodeNumbers,
     options: Options,
-    nodes: node::Table,
+    nodes: nodes::Table,
     root: Arc<node::Node>,
     hard_links: Mutex<HashMap<node::InodeKey, Weak<node::Node>>>,
     handles: file::Handles,
+    node_files: node_files::NodeFiles,
     descriptors: descriptors::Descriptors,
     renames: Mutex<()>,
     moving: RwLock<()>,
@@ -83,6 +87,8 @@ pub struct Overlay {
     complained: Mutex<HashSet<RelPath>>,
     /// Somebody has said that lowers were changed ([`Overlay::refresh`]).
     lowers_changed: AtomicBool,
+    /// What the layers' directories have been asked about names.
+    questions: AtomicU64,
 }
 
 impl Drop for Overlay {
@@ -101,8 +107,11 @@ struct Options {
     xattrs: Xattrs,
     static_nlink: bool,
     validity: Validity,
+    io: Io,
     /// Nobody but us changes the layers, so what was listed stays true.
     trusts_listings: bool,
+    /// When a directory in which names are looked up lists its lower parts for that.
+    lists_parts: ListParts,
     /// Objects can be opened by their file handles.
     opens_handles: bool,
     /// Security labels are in use on this machine: without, asking for one is answered ENOTSUP, which callers
@@ -112,10 +121,41 @@ struct Options {
     privileged: bool,
 }
 
+/// When does a directory in which names are looked up list its lower parts, to know which of them have a name?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ListParts {
+    /// When as much has been asked in vain as that costs.
+    WhenWorthIt,
+    /// At the first lookup.
+    AtOnce,
+}
+
 impl Overlay {
+    /// Has every directory list its lower parts at the first lookup in it: for tests, which do not ask often enough in one
+    /// directory for it to be worth it.
+    pub fn list_parts_at_once(&mut self) {
+        self.options.lists_parts = ListParts::AtOnce;
+    }
+
+    /// How many questions about names the layers' directories have been asked, each at least one system call where the layer is a
+    /// directory: for tests and statistics.
+    pub fn layer_questions(&self) -> u64 {
+        self.questions.load(Ordering::Relaxed)
+    }
+
     /// How long the kernel may cache answers.
     pub fn validity(&self) -> Validity {
         self.options.validity
+    }
+
+    /// At most about so many files stay open by their nodes (`io=cached`), in place of an eighth of the limit of descriptors.
+    pub fn keep_node_files(&mut self, files: usize) {
+        self.node_files = node_files::NodeFiles::new(files);
+    }
+
+    /// Who was asked to open files.
+    pub fn io(&self) -> Io {
+        self.options.io
     }
 
     /// Takes what the kernel must be told to forget after this thread's calls. To be called after every request, with

@@ -11,7 +11,7 @@
 //!    their ids.
 //! 5. `Overlay::moving`: for writing while a directory's name on disk and its place differ; for reading while one is
 //!    opened by its path. Only `place` is taken under it.
-//! 6. `DirNode::place`, the table, the index of hard links, descriptor cells: held for a few instructions, nothing is
+//! 6. `DirNode::place`, `DirNode::parts`, the table, the index of hard links, descriptor cells: held for a few instructions, nothing is
 //!    taken under them.
 
 use std::collections::HashMap;
@@ -19,12 +19,14 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use smallvec::SmallVec;
+
 use super::descriptors::Cell;
 use super::listing::Names;
+use super::part_index::{InVain, PartIndex};
 use super::types::{FileKind, NodeId};
-use crate::error::Result;
 use crate::layer::{EntryId, FoundDir, OciMarks};
-use crate::path::{NameBuf, RelPath};
+use crate::path::{Name, NameBuf, RelPath};
 use crate::resolve::Depth;
 
 /// A name in a directory.
@@ -40,6 +42,9 @@ impl NodePlace {
     }
 }
 
+/// The names of a file: nearly always one.
+pub(super) type Places = SmallVec<[NodePlace; 1]>;
+
 /// Something the kernel knows of, or that has children it knows of.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -54,8 +59,9 @@ pub(super) struct Node {
 
 #[derive(Debug)]
 pub(super) enum Body {
+    /// There are few, and they are large.
     Dir(Box<DirNode>),
-    Leaf(Box<LeafNode>),
+    Leaf(LeafNode),
 }
 
 impl Node {
@@ -91,7 +97,7 @@ impl Node {
     }
 
     /// Where it is: none for the root and for what has lost its names.
-    pub(super) fn places(&self) -> Vec<NodePlace> {
+    pub(super) fn places(&self) -> Places {
         match &self.body {
             Body::Dir(dir) => dir.place().into_iter().collect(),
             Body::Leaf(leaf) => leaf.read().places.clone(),
@@ -138,7 +144,16 @@ pub(super) struct DirNode {
     pub(super) ino: u64,
     /// One copy-up at a time.
     pub(super) copying: Mutex<()>,
+    /// Which lower parts have which names, as far as is known.
+    parts: Mutex<KnownParts>,
     state: Mutex<DirState>,
+}
+
+/// What is known of the names in a directory's lower parts. It is learnt, and forgotten, under the directory's state lock.
+#[derive(Debug, Default)]
+pub(super) struct KnownParts {
+    pub(super) index: Option<Arc<PartIndex>>,
+    pub(super) in_vain: InVain,
 }
 
 /// A directory's part in the upper.
@@ -164,8 +179,6 @@ pub(super) struct LowerPart {
     /// Empty files in it with the whiteout attribute are whiteouts.
     pub(super) xwhiteouts: bool,
     pub(super) reached: Reached,
-    /// The names deleted by `.wh.` files in it, once looked.
-    oci: Mutex<Option<Option<Arc<OciMarks>>>>,
 }
 
 /// How a directory of a lower layer is reached.
@@ -197,6 +210,22 @@ pub(super) struct DirState {
     pub(super) removed: bool,
 }
 
+impl DirState {
+    /// A name, shared with the listing where that has it: a directory of many names has each once.
+    pub(super) fn shared(&self, name: Name<'_>) -> NameBuf {
+        let listed = self.names.as_ref().and_then(|names| names.get(name));
+        listed.cloned().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// It has no node any more. The room for the others is given back, when it was for many more.
+    pub(super) fn forget_child(&mut self, name: &[u8]) {
+        self.children.remove(name);
+        if self.children.capacity() > 64 && self.children.len() < self.children.capacity() / 8 {
+            self.children.shrink_to(2 * self.children.len());
+        }
+    }
+}
+
 impl DirNode {
     /// What has its attributes, unless it has a part in the upper.
     pub(super) fn attributes_part(&self) -> Option<&LowerPart> {
@@ -223,8 +252,14 @@ impl DirNode {
             lower_path,
             ino,
             copying: Mutex::default(),
+            parts: Mutex::default(),
             state: Mutex::default(),
         }
+    }
+
+    /// Held for a few instructions.
+    pub(super) fn known_parts(&self) -> MutexGuard<'_, KnownParts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Is it merged from several parts?
@@ -263,25 +298,7 @@ impl LowerPart {
             Some(entry) => Reached::Entry(entry),
             None => Reached::Descriptor(Cell::empty()),
         };
-        LowerPart { depth, path, xwhiteouts: found.xwhiteouts, reached, oci: Mutex::default() }
-    }
-
-    /// The names deleted by `.wh.` files in it; read when first asked for, and after [`LowerPart::forget_deletions`].
-    pub(super) fn deletions(
-        &self,
-        read: impl FnOnce() -> Result<Option<Box<OciMarks>>>,
-    ) -> Result<Option<Arc<OciMarks>>> {
-        let known = || self.oci.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(marks) = &*known() {
-            return Ok(marks.clone());
-        }
-        let marks = read()?.map(Arc::from);
-        Ok(known().insert(marks).clone())
-    }
-
-    /// They are read again when they are asked for.
-    pub(super) fn forget_deletions(&self) {
-        *self.oci.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        LowerPart { depth, path, xwhiteouts: found.xwhiteouts, reached }
     }
 }
 
@@ -304,13 +321,13 @@ pub(super) struct LeafState {
     /// `st_ino`.
     pub(super) ino: u64,
     /// Its names that are known here; none once it is unlinked.
-    pub(super) places: Vec<NodePlace>,
+    pub(super) places: Places,
     /// Where its metadata is.
     pub(super) source: Source,
     /// Where its data is.
     pub(super) data: LeafData,
-    /// Under what it is found by its other names.
-    pub(super) link_key: Option<InodeKey>,
+    /// Under what it is found by its other names. Few have any.
+    pub(super) link_key: Option<Box<InodeKey>>,
 }
 
 /// Where a file is.
@@ -332,7 +349,7 @@ pub(super) enum LeafData {
     /// With its metadata.
     Here,
     /// In a layer below.
-    Below(LowerFile),
+    Below(Box<LowerFile>),
     /// In no layer.
     Missing,
 }
@@ -346,6 +363,18 @@ pub(super) enum LowerFile {
     AtPath { depth: Depth, path: Arc<RelPath> },
     /// By its entry in the index of a tar.
     Entry { depth: Depth, entry: EntryId },
+}
+
+impl LowerFile {
+    /// The same, with a name that is kept in any case.
+    pub(super) fn sharing(self, kept: &NameBuf) -> Self {
+        match self {
+            LowerFile::InPart { dir, part, name } if name == *kept => {
+                LowerFile::InPart { dir, part, name: kept.clone() }
+            }
+            other => other,
+        }
+    }
 }
 
 impl LeafNode {
@@ -381,64 +410,19 @@ pub(super) enum InodeKey {
     Indexed(NameBuf),
 }
 
-const SHARDS: usize = 16;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// All nodes by their ids.
-#[derive(Debug)]
-pub(super) struct Table {
-    shards: [Mutex<HashMap<u64, Arc<Node>>>; SHARDS],
-    next: AtomicU64,
-}
-
-impl Table {
-    pub(super) fn new() -> Self {
-        Table { shards: Default::default(), next: AtomicU64::new(NodeId::ROOT.0 + 1) }
-    }
-
-    fn shard(&self, id: NodeId) -> MutexGuard<'_, HashMap<u64, Arc<Node>>> {
-        self.shards[id.0 as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn fresh_id(&self) -> NodeId {
-        NodeId(self.next.fetch_add(1, Ordering::Relaxed))
-    }
-
-    pub(super) fn insert(&self, node: Arc<Node>) {
-        self.shard(node.id).insert(node.id.0, node);
-    }
-
-    pub(super) fn get(&self, id: NodeId) -> Option<Arc<Node>> {
-        self.shard(id).get(&id.0).cloned()
-    }
-
-    pub(super) fn remove(&self, id: NodeId) {
-        self.shard(id).remove(&id.0);
-    }
-
-    /// Lets go of all nodes. They hold their parents, and these hold them: neither would go by itself.
-    pub(super) fn clear(&self) {
-        for shard in &self.shards {
-            let nodes = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
-            for dir in nodes.values().filter_map(|node| node.as_dir()) {
-                dir.lock().children.clear();
-                // Or a deep chain would go by recursion.
-                dir.set_place(None);
-            }
-        }
-    }
-
-    /// Hands the nodes over, those of a shard at a time; no lock is held meanwhile.
-    pub(super) fn for_each_shard(&self, mut look: impl FnMut(Vec<Arc<Node>>)) {
-        for shard in &self.shards {
-            let nodes = {
-                let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-                shard.values().filter(|node| node.as_dir().is_some()).cloned().collect()
-            };
-            look(nodes);
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    /// A union may have millions of these: who makes one larger says here that it is worth it.
+    #[test]
+    fn what_there_are_many_of_is_small() {
+        // With the two counts of its Arc and what malloc adds, a file that is known takes 176 bytes.
+        assert!(size_of::<Node>() <= 152, "Node: {}", size_of::<Node>());
+        assert!(size_of::<NodePlace>() <= 24, "NodePlace: {}", size_of::<NodePlace>());
+        assert!(size_of::<Places>() <= 32, "Places: {}", size_of::<Places>());
+        assert!(size_of::<LowerFile>() <= 32, "LowerFile: {}", size_of::<LowerFile>());
+        assert!(size_of::<DirNode>() <= 360, "DirNode: {}", size_of::<DirNode>());
+        assert!(size_of::<LowerPart>() <= 48, "LowerPart: {}", size_of::<LowerPart>());
     }
 }

@@ -9,7 +9,7 @@ use super::address::Held;
 use super::open_file::OpenFile;
 use super::stack::AnyLayer;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, OpContext, Result};
-use crate::layer::{EntryId, Found, FoundDir, Layer, Listed, OciMarks};
+use crate::layer::{ByName, EntryId, Found, FoundDir, Layer, Listed, OciMarks, RawListing};
 use crate::marker::Redirect;
 use crate::path::{Name, RelPath};
 use crate::resolve::{Redirects, Walked, moved_on_the_way};
@@ -142,6 +142,34 @@ impl<'s> DirIn<'s> {
         }
     }
 
+    /// As [`DirIn::look`], where nothing is known of the directory.
+    pub(crate) fn look_alone(&self, name: Name<'_>) -> Result<Found> {
+        match self {
+            DirIn::Fd(fd, layer) => layer.look_alone(fd.as_fd(), name),
+            DirIn::Entry(entry, layer) => layer.look(*entry, name),
+        }
+    }
+
+    /// Can a name be deleted by another name?
+    pub(super) fn deletes_by_names(&self) -> bool {
+        match self {
+            DirIn::Fd(_, layer) => layer.deletes_by_names(),
+            DirIn::Entry(..) => false,
+        }
+    }
+
+    /// Hands every name that there may be anything to say of to `each`, up to about `limit` names.
+    pub(super) fn list_raw(
+        &self,
+        limit: usize,
+        mut each: impl FnMut(Name<'_>, ByName),
+    ) -> Result<RawListing> {
+        match self {
+            DirIn::Fd(fd, layer) => layer.list_raw(fd.as_fd(), limit, each),
+            DirIn::Entry(entry, layer) => layer.list_some(*entry, limit, |name| each(name, ByName::No)),
+        }
+    }
+
     /// Hands every name to `each`, whiteouts as such.
     pub(crate) fn list(&self, xwhiteouts: bool, each: impl FnMut(Listed<'_>)) -> Result<()> {
         match self {
@@ -178,8 +206,7 @@ impl<'s> DirIn<'s> {
         let mut walked = Walked { found: Found::Absent, stop: false, moved: None };
         let total = path.names().count();
         for (index, name) in path.names().enumerate() {
-            let oci = dir.oci_marks()?;
-            let found = dir.look(oci.as_deref(), name)?;
+            let found = dir.look_alone(name)?;
             let left = total - index - 1;
             if let (Found::Dir(FoundDir { redirect: Some(Redirect::Absolute(_)), .. }), Redirects::Follow) =
                 (&found, redirects)

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::descriptors::{Cell, Descriptors};
 use super::file::Handles;
 use super::inode_numbers::InodeNumbers;
-use super::node::{AttributesAt, Body, DirNode, LowerPart, Node, Table, UpperPart};
+use super::node::{AttributesAt, Body, DirNode, LowerPart, Node, UpperPart};
+use super::node_files::NodeFiles;
+use super::nodes::Table;
 use super::ownership::Ownership;
 use super::stack::{AnyLayer, Stack};
 use super::types::{NodeId, Validity};
-use super::{Options, Overlay};
+use super::{ListParts, Options, Overlay};
 use crate::config::{Behaviour, Index, RedirectDir, StackSpec, StatOverride};
 use crate::error::Result;
 use crate::layer::Attributes;
@@ -60,6 +62,7 @@ impl Overlay {
             root,
             hard_links: Mutex::new(HashMap::new()),
             handles: Handles::new(),
+            node_files: NodeFiles::new(descriptor_limit() / 2),
             descriptors: Descriptors::new(descriptor_limit()),
             renames: Mutex::new(()),
             moving: RwLock::new(()),
@@ -67,6 +70,7 @@ impl Overlay {
             any_invalidation: AtomicBool::new(false),
             complained: Mutex::default(),
             lowers_changed: AtomicBool::new(false),
+            questions: AtomicU64::new(0),
             stack,
         };
         overlay.dress_root();
@@ -161,7 +165,9 @@ fn options(stack: &Stack, behaviour: &Behaviour) -> Options {
         xattrs: behaviour.xattrs,
         static_nlink: behaviour.static_nlink,
         validity: Validity { entry: timeout, negative: timeout, attr: timeout },
+        io: behaviour.io,
         trusts_listings: !timeout.is_zero(),
+        lists_parts: ListParts::WhenWorthIt,
         opens_handles: opens_handles(stack),
         labels: selinux::is_enabled(),
         privileged: identity::effective().0 == 0 && identity::in_first_user_namespace(),
@@ -201,6 +207,7 @@ fn opens_handles(stack: &Stack) -> bool {
 fn descriptor_limit() -> usize {
     let (soft, _) =
         nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    // Half of the limit stays free for open files.
+    // A quarter of the limit for directories, half as much for files that are named by their nodes; the rest stays free for
+    // open files and for what lies outside.
     usize::try_from(soft / 4).unwrap_or(usize::MAX).min(DIRECTORY_DESCRIPTORS)
 }

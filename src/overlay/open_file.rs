@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 
-use super::types::{Seek, Sync};
+use super::types::{Access, Seek, Sync};
 use crate::error::{Error, OpContext, Result};
 use crate::layer::copy_data;
 use crate::sys::file;
@@ -35,6 +36,17 @@ impl OpenFile {
         match self {
             OpenFile::Descriptor(fd) => Ok(fd.as_fd()),
             OpenFile::Tar(_) => Err(Error::new("write", Errno::EBADF)),
+        }
+    }
+
+    /// What it can be used for.
+    pub(super) fn access(&self) -> Access {
+        let OpenFile::Descriptor(fd) = self else { return Access::Read };
+        // A descriptor that we hold always has flags.
+        match fcntl(fd, FcntlArg::F_GETFL).unwrap_or(libc::O_RDONLY) & libc::O_ACCMODE {
+            libc::O_RDWR => Access::ReadWrite,
+            libc::O_WRONLY => Access::Write,
+            _ => Access::Read,
         }
     }
 

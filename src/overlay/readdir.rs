@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Overlay;
 use super::listing::{DOT, DOT_DOT, Listed, Names};
 use super::lookup::directory;
 use super::node::{DirNode, DirState, Node};
 use super::object::DirIn;
 use super::types::{Attr, DirEntry, DirSink, Entry, FileKind, Listing, NodeId, SinkAnswer};
+use super::{ListParts, Overlay, part_index};
 use crate::error::{ErrorContext, Result};
+use crate::layer::{ByName, RawListing};
 use crate::path::NameBuf;
 
 /// What a listing shows for a name that cannot be looked up: neither 0, which means "deleted", nor a number of ours.
@@ -90,7 +91,9 @@ impl Overlay {
     /// Sees to it that the directory's merged listing is known.
     pub(super) fn load_names(&self, node: &Arc<Node>, dir: &DirNode, state: &mut DirState) -> Result<()> {
         if state.names.is_none() {
-            state.names = Some(self.read_names(node, dir, state.removed)?);
+            let (names, parts) = self.read_names(node, dir, state.removed)?;
+            self.learn_parts(dir, parts);
+            state.names = Some(names);
         }
         Ok(())
     }
@@ -100,7 +103,7 @@ impl Overlay {
         if self.options.trusts_listings {
             return self.load_names(node, dir, state);
         }
-        let fresh = self.read_names(node, dir, state.removed)?;
+        let (fresh, _) = self.read_names(node, dir, state.removed)?;
         match &mut state.names {
             Some(names) => names.refresh(fresh),
             None => state.names = Some(fresh),
@@ -108,25 +111,41 @@ impl Overlay {
         Ok(())
     }
 
-    /// Reads every part, top first: what is above hides what is below.
-    pub(super) fn read_names(&self, node: &Arc<Node>, dir: &DirNode, removed: bool) -> Result<Names> {
+    /// Reads every part, top first: what is above hides what is below. What each lower part has is noted, too.
+    pub(super) fn read_names(
+        &self,
+        node: &Arc<Node>,
+        dir: &DirNode,
+        removed: bool,
+    ) -> Result<(Names, part_index::Builder)> {
         let mut names = Names::default();
+        let mut having = part_index::Builder::default();
         if removed {
-            return Ok(names);
+            return Ok((names, having));
         }
         let merged = dir.is_merged();
         let mut hidden: HashSet<NameBuf> = HashSet::new();
         let mut parts = Vec::new();
         if let (Some(part), Some(upper)) = (dir.upper.get(), self.stack.upper()) {
-            parts.push((DirIn::Fd(self.upper_fd(node, dir, part)?, &upper.layer), part.xwhiteouts));
+            parts.push((DirIn::Fd(self.upper_fd(node, dir, part)?, &upper.layer), part.xwhiteouts, None));
         }
-        for part in &dir.lowers {
-            parts.extend(self.lower_dir_now(part)?.map(|dir| (dir, part.xwhiteouts)));
+        for (number, part) in (0..).zip(&dir.lowers) {
+            match self.lower_dir_now(part)? {
+                Some(dir) => parts.push((dir, part.xwhiteouts, Some(number))),
+                None => having.is_unlisted(number),
+            }
         }
-        for (part, xwhiteouts) in parts {
+        for (part, xwhiteouts, number) in parts {
             // Whiteouts act on the layers below, not on what their own layer lists later.
             let mut hides = Vec::new();
             part.list(xwhiteouts, |entry| {
+                if let Some(number) = number {
+                    having.has(number, entry.name);
+                    // A `.wh.` name has no type. (Nor has a whiteout that is a device, where no entry says its type.)
+                    if entry.whiteout && entry.kind == 0 {
+                        having.is_marked(number);
+                    }
+                }
                 if names.contains(entry.name) || hidden.contains(entry.name.as_bytes()) {
                     return;
                 }
@@ -147,7 +166,52 @@ impl Overlay {
             .in_layer(part.id())?;
             hidden.extend(hides);
         }
-        Ok(names)
+        names.fit();
+        Ok((names, having))
+    }
+
+    /// Keeps what a listing has told of the lower parts. The directory's state is locked, and was while it was listed.
+    pub(super) fn learn_parts(&self, dir: &DirNode, parts: part_index::Builder) {
+        if self.options.trusts_listings && !dir.lowers.is_empty() {
+            dir.known_parts().index = Some(Arc::new(parts.finish()));
+        }
+    }
+
+    /// Lists the lower parts of a directory whose state is locked, where more questions have been asked in vain than that costs.
+    pub(super) fn list_parts_if_worth_it(&self, dir: &DirNode) {
+        if !self.options.trusts_listings {
+            return;
+        }
+        let mut budget = {
+            let mut known = dir.known_parts();
+            let unlisted = known.index.as_ref().map_or(dir.lowers.len(), |index| index.unlisted().len());
+            let names = match self.options.lists_parts {
+                ListParts::WhenWorthIt => known.in_vain.names(unlisted),
+                ListParts::AtOnce => known.index.is_none().then_some(usize::MAX),
+            };
+            let Some(names) = names else { return };
+            names
+        };
+        let mut having = part_index::Builder::default();
+        for (number, part) in (0..).zip(&dir.lowers) {
+            let before = having.len();
+            let listed = self.lower_dir(part).and_then(|dir| {
+                dir.list_raw(budget, |name, by_name| {
+                    having.has(number, name);
+                    if by_name == ByName::Perhaps {
+                        having.is_marked(number);
+                    }
+                })
+            });
+            let read = having.len() - before;
+            if !matches!(listed, Ok(RawListing::Complete)) {
+                // What cannot be listed is asked, and says what is wrong when it is.
+                having.take_back(before);
+                having.is_unlisted(number);
+            }
+            budget = budget.saturating_sub(read);
+        }
+        dir.known_parts().index = Some(Arc::new(having.finish()));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::lookup::directory;
-use super::node::{Body, DirNode, DirState, LeafData, LeafState, Node, Source};
+use super::node::{Body, DirNode, DirState, KnownParts, LeafData, LeafState, Node, Source};
 use super::types::{Invalidation, NodeId};
 use super::{Overlay, lock};
 use crate::error::{Error, Result};
@@ -59,9 +59,7 @@ impl Overlay {
             if state.removed {
                 return Ok(());
             }
-            for part in &dir.lowers {
-                part.forget_deletions();
-            }
+            *dir.known_parts() = KnownParts::default();
             state.children.keys().cloned().collect()
         };
         for name in known {
@@ -72,7 +70,13 @@ impl Overlay {
                     child.hold();
                     todo.push(child);
                 }
-                (Ok(true), Body::Leaf(leaf)) => found.stale.extend(stale_content(child.id, &leaf.read())),
+                (Ok(true), Body::Leaf(leaf)) => {
+                    let stale = stale_content(child.id, &leaf.read());
+                    if stale.is_some() {
+                        self.node_files.close(child.id);
+                    }
+                    found.stale.extend(stale);
+                }
                 (Ok(false), _) => {
                     self.lose(node, &mut state, name.as_name(), &child);
                     found.stale.push(Invalidation::Entry(node.id, name));
@@ -97,7 +101,10 @@ impl Overlay {
         stale: &mut Vec<Invalidation>,
     ) -> Result<()> {
         let fresh = match self.read_names(node, dir, state.removed) {
-            Ok(fresh) => fresh,
+            Ok((fresh, parts)) => {
+                self.learn_parts(dir, parts);
+                fresh
+            }
             Err(error) => {
                 state.names = None;
                 return Err(error);

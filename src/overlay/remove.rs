@@ -289,7 +289,7 @@ pub(super) fn what_is(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<InUpper> {
 
 /// A name is gone from a directory.
 pub(super) fn forget_name(state: &mut DirState, name: Name<'_>) {
-    state.children.remove(name.as_bytes());
+    state.forget_child(name.as_bytes());
     if let Some(names) = &mut state.names {
         names.remove(name);
     }
@@ -297,9 +297,10 @@ pub(super) fn forget_name(state: &mut DirState, name: Name<'_>) {
 
 /// A name is there in a directory.
 pub(super) fn note_name(state: &mut DirState, name: Name<'_>, child: &Arc<Node>) {
-    state.children.insert(name.to_owned(), Arc::clone(child));
+    let name = state.shared(name);
+    state.children.insert(name.clone(), Arc::clone(child));
     if let Some(names) = &mut state.names {
-        names.insert(name.to_owned(), Listed::Present(None));
+        names.insert(name, Listed::Present(None));
     }
 }
 

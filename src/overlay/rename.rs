@@ -190,8 +190,9 @@ impl Overlay {
 
     /// Copies a name's file up before the name goes, where the copy has to count the names that are left.
     pub(super) fn index_up(&self, node: &Arc<Node>) -> Result<()> {
-        let in_index =
-            node.as_leaf().is_some_and(|file| matches!(file.read().link_key, Some(InodeKey::Indexed(_))));
+        let in_index = node
+            .as_leaf()
+            .is_some_and(|file| matches!(file.read().link_key.as_deref(), Some(InodeKey::Indexed(_))));
         if in_index { self.copy_up(node, Content::Keep) } else { Ok(()) }
     }
 

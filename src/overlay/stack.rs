@@ -268,6 +268,16 @@ impl Stack {
         upper.into_iter().chain(lowers.ordinary.iter().map(Lower::any)).chain(data_only)
     }
 
+    /// Memory that holds what can be had again goes back to the system.
+    pub(super) fn give_back(&self) {
+        for layer in self.layers() {
+            match layer {
+                AnyLayer::Tar(layer) => layer.give_back(),
+                AnyLayer::Directory(_) => {}
+            }
+        }
+    }
+
     /// The topmost layer.
     pub(super) fn top(&self) -> AnyLayer<'_> {
         self.layer(Depth(0))

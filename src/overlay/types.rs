@@ -20,6 +20,28 @@ impl NodeId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandleId(pub u64);
 
+/// Which file a request is about: one that was opened here, or one that the kernel has opened by itself (`io=cached`), of which
+/// it tells only the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileRef {
+    /// What [`super::Overlay::open`] and the like have answered.
+    Handle(HandleId),
+    /// A node of a regular file. The kernel has seen to it that the file was opened for what is asked.
+    Node(NodeId),
+}
+
+impl From<HandleId> for FileRef {
+    fn from(handle: HandleId) -> Self {
+        FileRef::Handle(handle)
+    }
+}
+
+impl From<NodeId> for FileRef {
+    fn from(node: NodeId) -> Self {
+        FileRef::Node(node)
+    }
+}
+
 /// Who asks: the owner of what is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
@@ -337,7 +359,7 @@ pub enum Trusted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilePlace {
     /// The open file.
-    pub handle: HandleId,
+    pub file: FileRef,
     /// Byte offset.
     pub offset: u64,
 }

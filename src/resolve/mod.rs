@@ -278,6 +278,16 @@ impl<'a> Resolver<'a> {
         self.take(Walked { found, stop: false, moved: None });
     }
 
+    /// None of the parent's parts before number `part` has the name that [`Ask::InPart`] asks for: as if each were asked, and the
+    /// answer always [`Found::Absent`].
+    pub fn none_before(&mut self, part: usize) {
+        if let (Some((_, Origin::Part { .. })), Cursor::Parts { next, .. }) = (&self.asked, &mut self.cursor)
+        {
+            *next = part.max(*next + 1);
+            self.asked = None;
+        }
+    }
+
     /// Takes the answer to [`Ask::AtPath`].
     pub fn answer_walked(&mut self, walked: Walked) {
         self.take(walked);

@@ -50,8 +50,21 @@ fn found(spec: &str) -> Found {
 }
 
 /// Resolves `name` in a root that every layer has. `layers`: top first, each a list of `path=spec`; `data` of them are
-/// data-only.
+/// data-only. It makes no difference whether layers that have nothing are asked.
 fn resolve(layers: &[&[&str]], data: u16, redirects: Redirects, name: &str) -> String {
+    let asking_all = converse(layers, data, redirects, name, Absent::Asked);
+    assert_eq!(converse(layers, data, redirects, name, Absent::PassedOver), asking_all);
+    asking_all
+}
+
+/// What is done with layers that have nothing.
+#[derive(PartialEq)]
+enum Absent {
+    Asked,
+    PassedOver,
+}
+
+fn converse(layers: &[&[&str]], data: u16, redirects: Redirects, name: &str, absent: Absent) -> String {
     let look = |depth: usize, path: &str| {
         let spec = layers[depth].iter().find_map(|line| line.split_once('=').filter(|(p, _)| *p == path));
         found(spec.map_or("", |(_, spec)| spec))
@@ -68,7 +81,12 @@ fn resolve(layers: &[&[&str]], data: u16, redirects: Redirects, name: &str) -> S
         match resolver.step() {
             Err(error) => return error.to_string(),
             Ok(Step::Ask(Ask::InPart { part, name })) => {
-                resolver.answer(look(part, std::str::from_utf8(name.as_bytes()).unwrap()));
+                let look = |part| look(part, std::str::from_utf8(name.as_bytes()).unwrap());
+                let next = (part..parent.len()).find(|part| !matches!(look(*part), Found::Absent));
+                match next.unwrap_or(parent.len()) {
+                    next if absent == Absent::PassedOver && next > part => resolver.none_before(next),
+                    _ => resolver.answer(look(part)),
+                }
             }
             Ok(Step::Ask(Ask::AtPath { depth, path })) => {
                 let found = look(usize::from(depth.0), std::str::from_utf8(path.as_bytes()).unwrap());

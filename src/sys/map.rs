@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 
 use super::SysResult;
 use crate::error::errno_of;
@@ -41,6 +41,17 @@ impl Map {
         // SAFETY: the kernel chooses a place that nothing else uses; the length is that of the file.
         let start = unsafe { mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, file, 0)? };
         Ok(Map { start: Some(start.cast()), len })
+    }
+
+    /// The pages that were touched leave this process's memory. They stay in the page cache as long as the kernel likes, and
+    /// come back when they are touched again.
+    pub fn give_back(&self) {
+        if let Some(start) = self.start {
+            // SAFETY: nobody has ever written to the mapping, so that each page is the file's again when it is read, also by
+            // those who hold a reference now.
+            // An error would mean that it was not a mapping: then there is nothing to give back.
+            let _ = unsafe { madvise(start.cast(), self.len, MmapAdvise::MADV_DONTNEED) };
+        }
     }
 }
 
@@ -80,6 +91,8 @@ mod tests {
         file.write_all(b"content").unwrap();
         let map = Map::of(&file).unwrap();
         drop(file);
+        assert_eq!(&*map, b"content");
+        map.give_back();
         assert_eq!(&*map, b"content");
     }
 }

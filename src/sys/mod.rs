@@ -17,6 +17,7 @@ pub mod identity;
 #[cfg(feature = "fuse")]
 pub mod live;
 pub mod map;
+pub mod memory;
 #[cfg(feature = "cli")]
 pub mod sandbox;
 pub mod selinux;

@@ -12,7 +12,7 @@ use super::links::Links;
 use crate::config::TarSpec;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorContext, Kind, LayerRef, Result};
-use crate::layer::{EntryId, Found, FoundDir, FoundLeaf, Listed};
+use crate::layer::{EntryId, Found, FoundDir, FoundLeaf, Listed, RawListing};
 use crate::path::{Name, RelPath};
 use crate::stamp::FileStamp;
 use crate::sys::fs::Stat;
@@ -56,6 +56,11 @@ fn new_dev() -> u64 {
 }
 
 impl TarLayer {
+    /// What is mapped of its index leaves this process's memory until it is asked for again.
+    pub fn give_back(&self) {
+        self.content.index.give_back();
+    }
+
     /// Opens the tar's file, which must be what it was when it was verified, and the index.
     ///
     /// # Errors
@@ -177,6 +182,22 @@ impl TarLayer {
             });
         }
         Ok(())
+    }
+
+    /// Hands the names of a directory to `each`, whiteouts among them, up to `limit` names.
+    pub fn list_some(
+        &self,
+        dir: EntryId,
+        limit: usize,
+        mut each: impl FnMut(Name<'_>),
+    ) -> Result<RawListing> {
+        for (count, child) in self.content.index.listing(dir).in_layer(self.id)?.enumerate() {
+            if count >= limit {
+                return Ok(RawListing::Cut);
+            }
+            each(child.in_layer(self.id)?.0);
+        }
+        Ok(RawListing::Complete)
     }
 
     /// An object's attributes. All times are that of the last change, which is the only one a tar has.

@@ -50,6 +50,7 @@ pub struct Runner {
     pub temp: TempDir,
     pub spec: StackSpec,
     pub behaviour: Behaviour,
+    pub lists_parts: ListParts,
     pub powers: Powers,
     /// None only while it is mounted again.
     pub overlay: Option<Overlay>,
@@ -94,13 +95,30 @@ fn fresh_root(powers: Powers) -> Node {
     }
 }
 
-fn open(spec: &StackSpec, behaviour: &Behaviour) -> Check<Overlay> {
-    Overlay::open_stack(spec, behaviour).map_err(context("open the stack"))
+fn open(spec: &StackSpec, behaviour: &Behaviour, lists: ListParts) -> Check<Overlay> {
+    let mut overlay = Overlay::open_stack(spec, behaviour).map_err(context("open the stack"))?;
+    if lists == ListParts::AtOnce {
+        overlay.list_parts_at_once();
+    }
+    Ok(overlay)
+}
+
+/// When a directory lists its lower parts for lookups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListParts {
+    /// Seldom, with so few names.
+    WhenWorthIt,
+    AtOnce,
 }
 
 impl Runner {
     /// `layers` are top first; `behaviour.namespace` says where the builder puts markers.
-    pub fn new(layers: &[Entries], behaviour: Behaviour, powers: Powers) -> Check<Self> {
+    pub fn new(
+        layers: &[Entries],
+        behaviour: Behaviour,
+        powers: Powers,
+        lists_parts: ListParts,
+    ) -> Check<Self> {
         let temp = TempDir::new().unwrap();
         let namespace = behaviour.namespace.unwrap();
         let rules = Rules {
@@ -123,7 +141,7 @@ impl Runner {
             data_only: Vec::new(),
             upper: Some(upper),
         };
-        let overlay = Some(open(&spec, &behaviour)?);
+        let overlay = Some(open(&spec, &behaviour, lists_parts)?);
         Ok(Runner {
             temp,
             spec,
@@ -138,6 +156,7 @@ impl Runner {
             lowers,
             all_stable: namespace == lamina::config::Namespace::Trusted,
             behaviour,
+            lists_parts,
             steps: Vec::new(),
         })
     }
@@ -255,7 +274,7 @@ impl Runner {
     pub fn mount(&mut self) -> Check {
         // The old one lets go of its directories first.
         self.overlay = None;
-        self.overlay = Some(open(&self.spec, &self.behaviour)?);
+        self.overlay = Some(open(&self.spec, &self.behaviour, self.lists_parts)?);
         Ok(())
     }
 

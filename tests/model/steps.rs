@@ -452,7 +452,8 @@ impl Runner {
     }
 
     pub fn setattr(&mut self, id: Id, node: NodeId, handle: Option<HandleId>, change: &AttrChange) -> Check {
-        let attr = self.overlay().setattr(node, handle, change).map_err(context("setattr"))?;
+        let attr =
+            self.overlay().setattr(node, handle.map(Into::into), change).map_err(context("setattr"))?;
         self.check_attr(id, &attr)
     }
 
@@ -494,8 +495,8 @@ impl Runner {
         let mut done = 0;
         while done < bytes.len() {
             let copied = self.overlay().copy_file_range(
-                FilePlace { handle: source.handle, offset: (from + done) as u64 },
-                FilePlace { handle: target.handle, offset: (to + done) as u64 },
+                FilePlace { file: source.handle.into(), offset: (from + done) as u64 },
+                FilePlace { file: target.handle.into(), offset: (to + done) as u64 },
                 (len - done) as u64,
                 KillPriv::Keep,
             );

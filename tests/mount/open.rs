@@ -2,10 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use crate::needs;
+use nix::fcntl::PosixFadviseAdvice;
+
+use crate::support::guard::told_of_opens;
 use crate::support::{Backend, Errno, Mount, Setup, errno, sys};
 
 const LOWER: &str = "layer 1\nfile f \"0123456789\"\ndir d\nsymlink to-f f\n";
@@ -24,12 +27,46 @@ fn opening_for_reading_copies_nothing() {
 fn opening_for_writing_copies_up() {
     let m = Mount::of(LOWER);
     let mut file = OpenOptions::new().write(true).open(m.at("f")).unwrap();
-    assert_eq!(fs::read_to_string(m.upper("f")).unwrap(), "0123456789");
+    if told_of_opens() {
+        assert_eq!(fs::read_to_string(m.upper("f")).unwrap(), "0123456789");
+    }
     assert_eq!(errno(file.read(&mut [0; 4])), Errno::EBADF);
     file.write_all(b"AB").unwrap();
+    assert_eq!(fs::read_to_string(m.upper("f")).unwrap(), "AB23456789");
     drop(file);
     assert_eq!(m.text("f"), "AB23456789");
     assert_eq!(fs::read_to_string(m.lower(1, "f")).unwrap(), "0123456789");
+}
+
+/// As git has it: made without permission to write, and written; and files whose mode changes while they are open.
+#[test]
+fn who_has_a_file_open_keeps_it_whatever_its_mode() {
+    let m = Mount::of(LOWER);
+    let made = |perm: u32| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(perm);
+        options.open(m.at(&format!("made{perm:o}"))).unwrap()
+    };
+    let mut files: Vec<_> = [0o444, 0o400, 0o200, 0o000].into_iter().map(made).collect();
+    files.push(OpenOptions::new().read(true).write(true).open(m.at("f")).unwrap());
+    let modes: Vec<u32> = files.iter().map(|file| file.metadata().unwrap().mode() & 0o7777).collect();
+    files[4].set_permissions(PermissionsExt::from_mode(0o000)).unwrap();
+    for (file, perm) in files.iter().zip([0o444, 0o400, 0o200, 0o000, 0o000]) {
+        file.write_all_at(b"object", 0).unwrap();
+        // Pages of it, which the kernel may have, are dropped: they are read by us.
+        assert_eq!(nix::fcntl::posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED), Ok(()));
+        let mut content = [0; 6];
+        file.read_exact_at(&mut content, 0).unwrap();
+        assert_eq!(&content, b"object");
+        file.sync_all().unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, perm);
+    }
+    assert_eq!(modes[..4], [0o444, 0o400, 0o200, 0o000]);
+    for (file, name) in files.iter().zip(["made444", "made400", "made200", "made0", "f"]) {
+        assert_eq!(fs::metadata(m.upper(name)).unwrap().mode(), file.metadata().unwrap().mode());
+        fs::remove_file(m.at(name)).unwrap();
+        file.write_all_at(b"still", 1).unwrap();
+    }
 }
 
 #[test]

@@ -35,6 +35,17 @@ impl Backend {
     }
 }
 
+/// How files are opened where a test does not say it.
+pub fn io_under_test() -> Option<String> {
+    std::env::var("LAMINA_TEST_IO").ok().filter(|io| !io.is_empty())
+}
+
+/// Is the file system told of each opening? Where the kernel opens files by itself, a lower file is copied up when it is first
+/// changed, and what stands in the way of that is told then.
+pub fn told_of_opens() -> bool {
+    Backend::current() == Backend::Kernel || io_under_test().as_deref() == Some("open")
+}
+
 /// The program under test.
 pub fn binary() -> PathBuf {
     std::env::var_os("LAMINA_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_lamina").into(), PathBuf::from)
@@ -301,6 +312,12 @@ impl Layers {
         if Who::current() == Who::Root {
             options = format!("allow_other,{options}");
         }
+        if let Some(io) = io_under_test()
+            && !options.contains("io=")
+            && !self.must_be_told(&options)
+        {
+            options = format!("io={io},{options}");
+        }
         let options = options.trim_matches(',');
         if !options.is_empty() {
             command.arg("-o").arg(options);
@@ -310,6 +327,11 @@ impl Layers {
             command.env("PATH", "/nonexistent");
         }
         command
+    }
+
+    /// Where each opening must be asked for, `io=cached` is refused.
+    fn must_be_told(&self, options: &str) -> bool {
+        options.split(',').any(|option| option == "allow_root" || option == "timeout=0")
     }
 
     fn log_file(&self) -> PathBuf {

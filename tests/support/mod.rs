@@ -2,6 +2,7 @@
 //!
 //! Environment:
 //! - `LAMINA_TEST_BACKEND=kernel` mounts the kernel's overlay in place of lamina, which proves the expectations.
+//! - `LAMINA_TEST_IO=cached|open` mounts with that `io=` where a test gives none.
 //! - `LAMINA_TEST_DIR` is where scratch directories are made (default: the system's temporary directory). It must
 //!   take overlay uppers: ext4, xfs, btrfs or tmpfs.
 //! - `LAMINA_REQUIRE_ALL=1`, or `CI`: a test whose precondition is missing fails in place of skipping.

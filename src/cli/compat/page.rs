@@ -25,7 +25,7 @@ const DESCRIPTION: [&str; 3] = [
 ];
 
 /// Those that most people need; docs/cli.md has the table of all.
-const OPTIONS: [(&str, &str); 12] = [
+const OPTIONS: [(&str, &str); 13] = [
     (
         "lowerdir=TOP:...:BASE[::DATA]",
         "The layers, the first is the top; after a double colon, data-only layers.",
@@ -44,6 +44,10 @@ const OPTIONS: [(&str, &str); 12] = [
     (
         "timeout=SECONDS",
         "How long the kernel may believe what it knows of the layers; 0 where others change them meanwhile.",
+    ),
+    (
+        "io=auto|cached|open",
+        "Who opens files: the kernel by itself (cached), or the daemon each time (open). auto is cached where that is right.",
     ),
     ("allow_other, allow_root", "Who else may use the mount of an ordinary user. Root's is open to all."),
     (
@@ -158,7 +162,7 @@ mod tests {
             for name in names.split(", ").filter(|name| !name.starts_with("and each")) {
                 let name = name.split(['=', '[']).next().unwrap_or_default();
                 let mut options = Options::default();
-                let taken = ["", "=1", "=on", "=off", "=/a", "=u:r:t:s0"]
+                let taken = ["", "=1", "=on", "=off", "=auto", "=/a", "=u:r:t:s0"]
                     .iter()
                     .any(|value| options.parse(format!("{name}{value}").as_bytes()).is_ok());
                 assert!(taken && options.unhonoured.is_empty(), "{name}");

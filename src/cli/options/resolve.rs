@@ -1,8 +1,10 @@
 //! What nobody said, decided: from the options, the command line's form and the privilege to a behaviour.
 
 use super::{Options, Switch, Unhonoured, Why};
+use std::time::Duration;
+
 use crate::config::{
-    Acl, Behaviour, Durability, IdRange, Index, Namespace, RedirectDir, Squash, StackSpec, StatOverride,
+    Acl, Behaviour, Durability, IdRange, Index, Io, Namespace, RedirectDir, Squash, StackSpec, StatOverride,
     Whiteouts, Xattrs, Xino,
 };
 use crate::fuse::{Label, PermissionChecks};
@@ -72,6 +74,7 @@ pub fn behaviour(options: &Options, form: Form, privilege: Privilege) -> Behavio
         static_nlink: options.static_nlink == Some(Switch::On),
         ino32: options.ino32 == Some(Switch::On),
         timeout: options.timeout.unwrap_or(default.timeout),
+        io: options.io.unwrap_or(default.io),
     }
 }
 
@@ -202,6 +205,16 @@ impl Options {
                 all.push(Unhonoured { option: option.to_owned(), why });
             }
         }
+        if self.io == Some(Io::Cached) {
+            let told = [
+                (self.timeout == Some(Duration::ZERO), "with timeout=0 the layers are asked at each opening"),
+                (self.access == Some(Access::OwnerAndRoot), "with allow_root each opening is asked for"),
+            ];
+            let void = told.into_iter().find(|(applies, _)| *applies);
+            all.extend(
+                void.map(|(_, why)| Unhonoured { option: "io=cached".to_owned(), why: Why::Void(why) }),
+            );
+        }
         let copies_up = stack.upper.is_some() && self.read_only != Some(Switch::On);
         if self.metacopy == Some(Switch::On) && copies_up {
             let why = Why::Unsupported("metacopy files are read, but a copy-up always copies the data");
@@ -255,6 +268,8 @@ pub fn summary(behaviour: &Behaviour) -> Vec<String> {
     note(behaviour.static_nlink, "static_nlink");
     note(behaviour.ino32, "ino32_t");
     note(behaviour.timeout != default.timeout, &format!("timeout={}", behaviour.timeout.as_secs_f64()));
+    note(behaviour.io == Io::Cached, "io=cached");
+    note(behaviour.io == Io::Open, "io=open");
     all
 }
 

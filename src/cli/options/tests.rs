@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Behaviour, LowerSpec, Squash, StackSpec, StatOverride, TarSpec, UpperSpec};
+use crate::config::{Behaviour, Io, LowerSpec, Squash, StackSpec, StatOverride, TarSpec, UpperSpec};
 use crate::digest::Digest;
 use crate::fuse::PermissionChecks;
 use crate::source::container_store::NextUser;
@@ -71,6 +71,9 @@ fn options_that_mean_something() {
         ("ino32_t", |o| o.ino32 = Some(Switch::On)),
         ("whiteouts=kernel", |o| o.whiteouts = Some(Whiteouts::Kernel)),
         ("whiteouts=auto", |o| o.whiteouts = Some(Whiteouts::Auto)),
+        ("io=auto", |o| o.io = Some(Io::Auto)),
+        ("io=cached", |o| o.io = Some(Io::Cached)),
+        ("io=open", |o| o.io = Some(Io::Open)),
         ("timeout=0", |o| o.timeout = Some(Duration::ZERO)),
         ("timeout=1.5", |o| o.timeout = Some(Duration::from_millis(1500))),
         ("allow_other", |o| o.access = Some(Access::Everyone)),
@@ -270,6 +273,23 @@ fn values_that_make_no_sense_are_errors() {
 }
 
 #[test]
+fn files_are_not_opened_by_the_kernel_where_lamina_must_be_told() {
+    let stack = StackSpec { lowers: vec![PathBuf::from("a").into()], data_only: Vec::new(), upper: None };
+    for (text, void) in [
+        ("io=cached", false),
+        ("io=cached,timeout=0.5,allow_other", false),
+        ("io=cached,timeout=0", true),
+        ("io=cached,allow_root", true),
+        ("io=open,timeout=0,allow_root", false),
+        ("io=auto,timeout=0", false),
+    ] {
+        let found = parse(text).unwrap().without_effect(&stack, Privilege::Full, Selinux::Off);
+        assert_eq!(found.iter().any(|one| one.option == "io=cached"), void, "{text}: {found:?}");
+    }
+    assert!(parse("io=passthrough").is_err());
+}
+
+#[test]
 fn several_texts_add_up_and_later_wins() {
     let mut options = Options::default();
     options.parse(b"lowerdir=a,ro").unwrap();
@@ -348,7 +368,7 @@ fn flags_as_root_are_the_kernels_and_as_a_user_ones_own() {
 fn a_summary_can_be_parsed_again() {
     let text = "redirect_dir=follow,index=on,xino=off,ro,userxattr,whiteouts=kernel,volatile,noacl,noxattrs=1,\
                 uidmapping=0:1000:1,gidmapping=0:1:2:5:6:7,squash_to_uid=3,xattr_permissions=2,static_nlink,ino32_t,\
-                timeout=1.5";
+                timeout=1.5,io=open";
     let behaviour = |text: &str| behaviour(&parse(text).unwrap(), Form::Command, Privilege::Full);
     assert_eq!(summary(&behaviour(text)).join(","), text);
     assert_eq!(behaviour(&summary(&behaviour(text)).join(",")), behaviour(text));

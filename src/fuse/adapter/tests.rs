@@ -3,10 +3,13 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Behaviour, StackSpec};
+use crate::config::{Behaviour, StackSpec, UpperSpec};
 use crate::control::snapshot::Snapshot;
 use crate::fuse::wire::{Bytes, Header};
-use crate::overlay::{Access, AclSgid, Entry, HandleId, Listing, OpenMode, Truncate, XattrMode};
+use crate::overlay::{
+    Access, AclSgid, Entry, Existing, FileRef, HandleId, KillPriv, Listing, OpenMode, Truncate, WriteCause,
+    XattrMode,
+};
 use crate::path::Name;
 
 const INFO: &[u8] = b"{\"pid\":1}";
@@ -86,7 +89,7 @@ fn a_name_is_found_with_its_attributes_and_a_missing_one_is_remembered() {
 fn data_are_read_up_to_their_end_and_silly_sizes_are_refused() {
     let mut fixture = Fixture::new();
     let handle = fixture.open(b"file");
-    let read = |offset, size| Body::Read { handle, offset, size };
+    let read = |offset, size| Body::Read { file: handle.into(), offset, size };
     assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(0, 3))), b"con");
     assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(3, MAX_IO))), b"tent");
     assert_eq!(bytes(&fixture.ask(NodeId::ROOT, read(99, 10))), b"");
@@ -211,10 +214,46 @@ fn where_others_change_the_layers_the_kernel_keeps_no_listing_and_no_data() {
 }
 
 #[test]
+fn where_the_kernel_opens_files_it_is_told_so_and_names_them_by_their_nodes() {
+    let (upper, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut fixture = Fixture::new();
+    let spec = StackSpec {
+        lowers: vec![fixture.layer.path().to_path_buf().into()],
+        data_only: Vec::new(),
+        upper: Some(UpperSpec { upper: upper.path().into(), work: work.path().into() }),
+    };
+    let overlay = Overlay::open_stack(&spec, &Behaviour::default()).unwrap();
+    fixture.adapter = Adapter::new(Arc::new(overlay), INFO.to_vec()).opened(Opens::ByKernel);
+    let node = fixture.find(b"file").node;
+    let mode = OpenMode { access: Access::ReadWrite, truncate: Truncate::Keep };
+    assert_eq!(fixture.ask(node, Body::Open { mode }), Reply::Failed(Errno::ENOSYS));
+    let read = |node| Body::Read { file: FileRef::Node(node), offset: 0, size: 100 };
+    assert_eq!(bytes(&fixture.ask(node, read(node))), b"content");
+    let name = Name::new(b"made").unwrap();
+    let create = Body::Create { name, perm: 0o644, umask: 0, mode, existing: Existing::Refuse };
+    let made = match fixture.adapter.dispatch(&request(0, NodeId::ROOT, create), &mut fixture.scratch) {
+        Reply::Created(made, _, HandleId(0), KernelCache::Keep) => made.node,
+        other => panic!("{other:?}"),
+    };
+    let write = Body::Write {
+        file: FileRef::Node(made),
+        offset: 0,
+        data: Bytes(b"new"),
+        kill: KillPriv::Keep,
+        cause: WriteCause::Caller,
+    };
+    assert_eq!(fixture.ask(made, write), Reply::Written(3));
+    // Some kernels close what was opened as it was made, for all that.
+    assert_eq!(fixture.ask(made, Body::Release { handle: HandleId(0) }), Reply::Done);
+    assert_eq!(bytes(&fixture.ask(made, read(made))), b"new");
+    assert_eq!(bytes(&fixture.ask(node, read(node))), b"content");
+}
+
+#[test]
 fn unknown_nodes_and_handles_are_stale_or_bad() {
     let mut fixture = Fixture::new();
     assert!(matches!(fixture.ask(NodeId(4711), Body::Getattr), Reply::Failed(_)));
-    let read = Body::Read { handle: HandleId(4711), offset: 0, size: 1 };
+    let read = Body::Read { file: HandleId(4711).into(), offset: 0, size: 1 };
     assert!(matches!(fixture.ask(NodeId::ROOT, read), Reply::Failed(_)));
     assert_eq!(fixture.ask(NodeId(4711), Body::Forget { count: u64::MAX }), Reply::Silence);
 }

@@ -59,7 +59,7 @@ incoming! {
     struct FallocateIn { fh: u64, offset: u64, length: u64, mode: u32, _padding: u32, }
     struct LseekIn { fh: u64, offset: u64, whence: u32, _padding: u32, }
     struct CopyFileRangeIn {
-        fh_in: u64, off_in: u64, _nodeid_out: u64, fh_out: u64, off_out: u64, len: u64, flags: u64,
+        fh_in: u64, off_in: u64, nodeid_out: u64, fh_out: u64, off_out: u64, len: u64, flags: u64,
     }
 }
 

@@ -7,14 +7,14 @@ use std::fmt;
 use zerocopy::FromBytes;
 
 use self::args::{
-    Args, access, copy_file_range, has, offset, open_mode, permissions, readdir, rename, room, setattr,
+    Args, access, copy_file_range, file, has, offset, open_mode, permissions, readdir, rename, room, setattr,
     setxattr, special_kind, sync, write,
 };
 use super::abi::{self, opcode};
 use crate::error::{Error, Kind};
 use crate::overlay::{
-    Access, AclSgid, AttrChange, Caller, Existing, FallocateMode, FilePlace, HandleId, KillPriv, Listing,
-    NodeId, OpenMode, RenameMode, Seek, SpecialKind, Sync, Trusted, WriteCause, XattrMode,
+    Access, AclSgid, AttrChange, Caller, Existing, FallocateMode, FilePlace, FileRef, HandleId, KillPriv,
+    Listing, NodeId, OpenMode, RenameMode, Seek, SpecialKind, Sync, Trusted, WriteCause, XattrMode,
 };
 use crate::path::Name;
 
@@ -110,7 +110,7 @@ pub enum Body<'a> {
     BatchForget(Forgets<'a>),
     Getattr,
     Statx,
-    Setattr { handle: Option<HandleId>, change: AttrChange },
+    Setattr { file: Option<FileRef>, change: AttrChange },
     Readlink,
     Symlink { name: Name<'a>, target: Bytes<'a> },
     Mknod { name: Name<'a>, kind: SpecialKind, perm: u32, umask: u32 },
@@ -122,19 +122,19 @@ pub enum Body<'a> {
     Open { mode: OpenMode },
     Create { name: Name<'a>, perm: u32, umask: u32, mode: OpenMode, existing: Existing },
     Tmpfile { perm: u32, umask: u32, access: Access },
-    Read { handle: HandleId, offset: u64, size: u32 },
-    Write { handle: HandleId, offset: u64, data: Bytes<'a>, kill: KillPriv, cause: WriteCause },
+    Read { file: FileRef, offset: u64, size: u32 },
+    Write { file: FileRef, offset: u64, data: Bytes<'a>, kill: KillPriv, cause: WriteCause },
     Statfs,
     Release { handle: HandleId },
-    Fsync { handle: HandleId, sync: Sync },
+    Fsync { file: FileRef, sync: Sync },
     FsyncDir { sync: Sync },
     Setxattr { name: Bytes<'a>, value: Bytes<'a>, mode: XattrMode, sgid: AclSgid },
     Getxattr { name: Bytes<'a>, room: Room },
     Listxattr { room: Room },
     Removexattr { name: Bytes<'a> },
     Readdir { cookie: u64, size: u32, listing: Listing },
-    Fallocate { handle: HandleId, mode: FallocateMode, offset: u64, len: u64 },
-    Lseek { handle: HandleId, offset: u64, seek: Seek },
+    Fallocate { file: FileRef, mode: FallocateMode, offset: u64, len: u64 },
+    Lseek { file: FileRef, offset: u64, seek: Seek },
     CopyFileRange { from: FilePlace, to: FilePlace, len: u64, answer: CopyAnswer },
     Interrupt { of: Unique },
     Flush,
@@ -311,14 +311,14 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
         }
         opcode::READ => {
             let arg = args.take::<abi::ReadIn>()?;
-            Body::Read { handle: HandleId(arg.fh), offset: offset(arg.offset)?, size: arg.size }
+            Body::Read { file: file(header.nodeid, arg.fh), offset: offset(arg.offset)?, size: arg.size }
         }
         opcode::WRITE => write(header, &mut args)?,
         opcode::STATFS => Body::Statfs,
         opcode::RELEASE => Body::Release { handle: HandleId(args.take::<abi::ReleaseIn>()?.fh) },
         opcode::FSYNC => {
             let arg = args.take::<abi::FsyncIn>()?;
-            Body::Fsync { handle: HandleId(arg.fh), sync: sync(arg.fsync_flags) }
+            Body::Fsync { file: file(header.nodeid, arg.fh), sync: sync(arg.fsync_flags) }
         }
         opcode::FSYNCDIR => Body::FsyncDir { sync: sync(args.take::<abi::FsyncIn>()?.fsync_flags) },
         opcode::SETXATTR => setxattr(&mut args)?,
@@ -333,7 +333,7 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
         opcode::FALLOCATE => {
             let arg = args.take::<abi::FallocateIn>()?;
             Body::Fallocate {
-                handle: HandleId(arg.fh),
+                file: file(header.nodeid, arg.fh),
                 mode: FallocateMode::from_bits(arg.mode).ok_or(Kind::Unsupported("this fallocate mode"))?,
                 offset: offset(arg.offset)?,
                 len: offset(arg.length)?,
@@ -346,10 +346,10 @@ fn decode_body<'a>(header: &abi::InHeader, read: usize, rest: &'a [u8]) -> Resul
                 Ok(libc::SEEK_HOLE) => Seek::Hole,
                 _ => return Err(Kind::Invalid("only SEEK_DATA and SEEK_HOLE are asked of a file system")),
             };
-            Body::Lseek { handle: HandleId(arg.fh), offset: offset(arg.offset)?, seek }
+            Body::Lseek { file: file(header.nodeid, arg.fh), offset: offset(arg.offset)?, seek }
         }
-        opcode::COPY_FILE_RANGE => copy_file_range(&args.take()?, CopyAnswer::Narrow)?,
-        opcode::COPY_FILE_RANGE_64 => copy_file_range(&args.take()?, CopyAnswer::Wide)?,
+        opcode::COPY_FILE_RANGE => copy_file_range(header, &args.take()?, CopyAnswer::Narrow)?,
+        opcode::COPY_FILE_RANGE_64 => copy_file_range(header, &args.take()?, CopyAnswer::Wide)?,
         opcode::INTERRUPT => Body::Interrupt { of: Unique(args.take::<abi::InterruptIn>()?.unique) },
         opcode::FLUSH => Body::Flush,
         opcode::OPENDIR => Body::Opendir,

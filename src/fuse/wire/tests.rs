@@ -78,13 +78,26 @@ fn recorded_requests_decode_to_what_was_asked() {
 }
 
 #[test]
+fn what_has_no_handle_is_named_by_its_node() {
+    let at_handle = 40;
+    for kind in ["Read {", "Write", "Lseek", "Fallocate", "Fsync {"] {
+        let text = describe(&patched(like(kind), at_handle, &[0; 8]));
+        let node = text.split_once(" node ").and_then(|(_, rest)| rest.split_once(' ')).unwrap().0;
+        assert!(text.contains(&format!("file: Node(NodeId({node}))")), "{text}");
+    }
+    let both = patched(patched(like("CopyFileRange"), at_handle, &[0; 8]), at_handle + 24, &[0; 8]);
+    let text = describe(&patched(both, at_handle + 16, &[77, 0, 0, 0, 0, 0, 0, 0]));
+    assert!(text.contains("to: FilePlace { file: Node(NodeId(77)), offset: 2 }"), "{text}");
+}
+
+#[test]
 fn kinds_without_a_recording_have_the_layout_of_one_that_has() {
     for (like_body, opcode, expected) in [
         ("Readdir", 28, "Readdir { cookie: 0, size: 32768, listing: Names }"),
         (
             "CopyFileRange",
             47,
-            "CopyFileRange { from: FilePlace { handle: HandleId(7), offset: 1 }, to: FilePlace { handle: HandleId(9), offset: 2 }, len: 8000, answer: Narrow }",
+            "CopyFileRange { from: FilePlace { file: Handle(HandleId(7)), offset: 1 }, to: FilePlace { file: Handle(HandleId(9)), offset: 2 }, len: 8000, answer: Narrow }",
         ),
         ("Statfs", 25, "Flush"),
         ("Statfs", 29, "Releasedir"),

@@ -36,6 +36,15 @@ enum Bytes {
     Owned(Vec<u8>),
 }
 
+impl Bytes {
+    fn give_back(&self) {
+        match self {
+            Bytes::Mapped(map) => map.give_back(),
+            Bytes::Owned(_) => {}
+        }
+    }
+}
+
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.len())
@@ -99,6 +108,11 @@ pub struct LinkBelow<'a> {
 }
 
 impl Index {
+    /// What is mapped of it leaves this process's memory until it is asked for again.
+    pub fn give_back(&self) {
+        self.bytes.give_back();
+    }
+
     /// Opens an index. The file must stay as it is while it is open: see [`Map`].
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use super::super::abi::{self, flag};
 use super::{Body, Bytes, CopyAnswer, Room};
 use crate::error::Kind;
 use crate::overlay::{
-    Access, AclSgid, AttrChange, FileKind, FilePlace, HandleId, KillPriv, Listing, NodeId, OpenMode, Rdev,
-    RenameMode, SpecialKind, Sync, TimeChange, Timestamp, Truncate, WriteCause, XattrMode,
+    Access, AclSgid, AttrChange, FileKind, FilePlace, FileRef, HandleId, KillPriv, Listing, NodeId, OpenMode,
+    Rdev, RenameMode, SpecialKind, Sync, TimeChange, Timestamp, Truncate, WriteCause, XattrMode,
 };
 use crate::path::{InvalidName, Name};
 
@@ -58,6 +58,11 @@ pub(super) fn has(flags: u32, bit: u32) -> bool {
 
 pub(super) fn permissions(mode: u32) -> u32 {
     mode & 0o7777
+}
+
+/// Handles begin with 1. The kernel names a file that it has opened by itself by 0, and its node.
+pub(super) fn file(node: u64, handle: u64) -> FileRef {
+    if handle == 0 { FileRef::Node(NodeId(node)) } else { FileRef::Handle(HandleId(handle)) }
 }
 
 /// File offsets and lengths are signed in every system call below us.
@@ -140,7 +145,7 @@ pub(super) fn setattr<'a>(header: &abi::InHeader, arg: &abi::SetattrIn) -> Resul
     } else if change.is_nothing() {
         change.kill_priv = KillPriv::Kill { gid: header.gid };
     }
-    Ok(Body::Setattr { handle: given(flag::FATTR_FH).then_some(HandleId(arg.fh)), change })
+    Ok(Body::Setattr { file: given(flag::FATTR_FH).then_some(file(header.nodeid, arg.fh)), change })
 }
 
 pub(super) fn rename<'a>(args: &mut Args<'a>, new_dir: u64, flags: u32) -> Result<Body<'a>, Kind> {
@@ -161,7 +166,7 @@ pub(super) fn write<'a>(header: &abi::InHeader, args: &mut Args<'a>) -> Result<B
     let size = usize::try_from(arg.size).map_err(|_| Kind::Protocol("its size is absurd"))?;
     offset(arg.offset.checked_add(u64::from(arg.size)).ok_or(Kind::Invalid("an offset beyond 2^63"))?)?;
     Ok(Body::Write {
-        handle: HandleId(arg.fh),
+        file: file(header.nodeid, arg.fh),
         offset: arg.offset,
         data: args.bytes(size)?,
         kill: kill(header, arg.write_flags, flag::WRITE_KILL_SUIDGID),
@@ -196,13 +201,17 @@ pub(super) fn readdir<'a>(arg: &abi::ReadIn, listing: Listing) -> Body<'a> {
     Body::Readdir { cookie: arg.offset, size: arg.size, listing }
 }
 
-pub(super) fn copy_file_range<'a>(arg: &abi::CopyFileRangeIn, answer: CopyAnswer) -> Result<Body<'a>, Kind> {
+pub(super) fn copy_file_range<'a>(
+    header: &abi::InHeader,
+    arg: &abi::CopyFileRangeIn,
+    answer: CopyAnswer,
+) -> Result<Body<'a>, Kind> {
     if arg.flags != 0 {
         return Err(Kind::Invalid("copy_file_range flags"));
     }
     Ok(Body::CopyFileRange {
-        from: FilePlace { handle: HandleId(arg.fh_in), offset: offset(arg.off_in)? },
-        to: FilePlace { handle: HandleId(arg.fh_out), offset: offset(arg.off_out)? },
+        from: FilePlace { file: file(header.nodeid, arg.fh_in), offset: offset(arg.off_in)? },
+        to: FilePlace { file: file(arg.nodeid_out, arg.fh_out), offset: offset(arg.off_out)? },
         len: arg.len,
         answer,
     })

@@ -39,6 +39,13 @@ pub struct Handle {
     pub nameless: bool,
 }
 
+impl Handle {
+    /// How a request names it: half of the files by their nodes, as the kernel does that has opened them by itself.
+    pub fn file(&self) -> FileRef {
+        if self.node.0.is_multiple_of(2) { self.node.into() } else { self.handle.into() }
+    }
+}
+
 /// A place for a name, as it is now.
 pub struct At {
     pub path: Path,

@@ -224,7 +224,7 @@ impl Runner {
                 self.say(format!("read {len} at {offset} {handle:?}"));
                 let (offset, mut buf) = (usize::from(*offset), vec![0xaa; usize::from(*len)]);
                 let read =
-                    self.overlay().read(handle.handle, offset as u64, &mut buf).map_err(context("read"))?;
+                    self.overlay().read(handle.file(), offset as u64, &mut buf).map_err(context("read"))?;
                 let data = self.model.data(handle.id);
                 let wanted = &data[offset.min(data.len())..(offset + buf.len()).min(data.len())];
                 ensure!(buf[..read] == *wanted, "read {read} bytes that are not the {} there", wanted.len());
@@ -234,7 +234,7 @@ impl Runner {
                 let Some(handle) = self.pick_handle(of, Handle::writes) else { return Ok(()) };
                 self.say(format!("write {} at {offset} {handle:?} ({kill:?})", data.len()));
                 let written =
-                    self.overlay().write(handle.handle, u64::from(*offset), data, *kill, WriteCause::Caller);
+                    self.overlay().write(handle.file(), u64::from(*offset), data, *kill, WriteCause::Caller);
                 let written = written.map_err(context("write"))?;
                 ensure!(written == data.len(), "wrote {written} of {} bytes", data.len());
                 self.model.write(handle.id, usize::from(*offset), data);
@@ -249,7 +249,7 @@ impl Runner {
             Op::TruncateHeld { of, size } => {
                 let Some(handle) = self.pick_handle(of, Handle::writes) else { return Ok(()) };
                 self.say(format!("ftruncate {size} {handle:?}"));
-                self.truncate(handle.id, handle.node, Some(handle.handle), *size, KILL)
+                self.truncate(handle.id, handle.node, Some(handle.file()), *size, KILL)
             }
             Op::ChmodHeld { of, perm } => {
                 let Some(handle) = self.pick_handle(of, |_| true) else { return Ok(()) };
@@ -258,14 +258,14 @@ impl Runner {
                 self.copy_up(handle.id);
                 self.model.node_mut(handle.id).perm = perm;
                 let change = AttrChange { perm: Some(perm), ..AttrChange::NONE };
-                self.setattr(handle.id, handle.node, Some(handle.handle), &change)
+                self.setattr(handle.id, handle.node, Some(handle.file()), &change)
             }
             Op::Fallocate { of, mode, offset, len } => {
                 let Some(handle) = self.pick_handle(of, Handle::writes) else { return Ok(()) };
                 self.say(format!("fallocate {mode:?} {len} at {offset} {handle:?}"));
                 let (offset, len) = (usize::from(*offset), usize::from(*len));
                 self.overlay()
-                    .fallocate(handle.handle, *mode, offset as u64, len as u64, KillPriv::Keep)
+                    .fallocate(handle.file(), *mode, offset as u64, len as u64, KillPriv::Keep)
                     .map_err(context("fallocate"))?;
                 self.model.fallocate(handle.id, *mode, offset, len);
                 self.settle_perm(handle)
@@ -286,8 +286,8 @@ impl Runner {
             Op::Sync { of } => {
                 let Some(handle) = self.pick_handle(of, |_| true) else { return Ok(()) };
                 self.say(format!("fsync {handle:?}"));
-                self.overlay().fsync(handle.handle, Sync::DataOnly).map_err(context("fdatasync"))?;
-                self.overlay().fsync(handle.handle, Sync::All).map_err(context("fsync"))
+                self.overlay().fsync(handle.file(), Sync::DataOnly).map_err(context("fdatasync"))?;
+                self.overlay().fsync(handle.file(), Sync::All).map_err(context("fsync"))
             }
             Op::Release { of } => {
                 let Some(handle) = self.pick_handle(of, |_| true) else { return Ok(()) };
@@ -451,9 +451,8 @@ impl Runner {
         Ok(())
     }
 
-    pub fn setattr(&mut self, id: Id, node: NodeId, handle: Option<HandleId>, change: &AttrChange) -> Check {
-        let attr =
-            self.overlay().setattr(node, handle.map(Into::into), change).map_err(context("setattr"))?;
+    pub fn setattr(&mut self, id: Id, node: NodeId, handle: Option<FileRef>, change: &AttrChange) -> Check {
+        let attr = self.overlay().setattr(node, handle, change).map_err(context("setattr"))?;
         self.check_attr(id, &attr)
     }
 
@@ -461,7 +460,7 @@ impl Runner {
         &mut self,
         id: Id,
         node: NodeId,
-        handle: Option<HandleId>,
+        handle: Option<FileRef>,
         size: u16,
         kill_priv: KillPriv,
     ) -> Check {
@@ -495,8 +494,8 @@ impl Runner {
         let mut done = 0;
         while done < bytes.len() {
             let copied = self.overlay().copy_file_range(
-                FilePlace { file: source.handle.into(), offset: (from + done) as u64 },
-                FilePlace { file: target.handle.into(), offset: (to + done) as u64 },
+                FilePlace { file: source.file(), offset: (from + done) as u64 },
+                FilePlace { file: target.file(), offset: (to + done) as u64 },
                 (len - done) as u64,
                 KillPriv::Keep,
             );

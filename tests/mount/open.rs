@@ -45,7 +45,7 @@ fn who_has_a_file_open_keeps_it_whatever_its_mode() {
     let made = |perm: u32| {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(perm);
-        options.open(m.at(&format!("made{perm:o}"))).unwrap()
+        options.open(m.at(format!("made{perm:o}"))).unwrap()
     };
     let mut files: Vec<_> = [0o444, 0o400, 0o200, 0o000].into_iter().map(made).collect();
     files.push(OpenOptions::new().read(true).write(true).open(m.at("f")).unwrap());

@@ -2,6 +2,7 @@
 //!
 //! Sources: the kernel's Documentation/filesystems/overlayfs.rst, fuse-overlayfs(1), mount(8), mount.fuse3(8).
 
+mod known;
 mod resolve;
 mod split;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use known::{TAKEN, TAKEN_WITH_VALUE, UNSUPPORTED};
 pub use resolve::{
     Access, Enforce, Form, MountFlags, behaviour, labels, mount_flags, permission_checks,
     readable_by_the_next, record_owners, summary, summary_of_flags,
@@ -147,89 +149,6 @@ pub enum OptionError {
         problem: &'static str,
     },
 }
-
-/// Options of mount(8) that ask for nothing of us: they are for mount(8) itself, for systemd, or name what is so anyway.
-const TAKEN: [&str; 31] = [
-    "defaults",
-    "relatime",
-    "norelatime",
-    "strictatime",
-    "nostrictatime",
-    "lazytime",
-    "nolazytime",
-    "auto",
-    "noauto",
-    "user",
-    "nouser",
-    "users",
-    "nousers",
-    "owner",
-    "noowner",
-    "group",
-    "nogroup",
-    "nofail",
-    "_netdev",
-    "silent",
-    "loud",
-    "nomand",
-    "noiversion",
-    "symfollow",
-    "clone_fd",
-    // How bytes travel is FUSE's to negotiate, and what a file holds stays in the kernel's cache in any case.
-    "splice_read",
-    "splice_write",
-    "splice_move",
-    "kernel_cache",
-    "nooverride_creds",
-    "",
-];
-
-/// Options with a value that ask for nothing of us. `subtype=` is ours to say, or `lamina list` would not find the
-/// mount.
-const TAKEN_WITH_VALUE: [&str; 4] = ["subtype", "comment", "uhelper", "helper"];
-
-/// Known options without effect, and why.
-const UNSUPPORTED: [(&str, &str); 39] = [
-    ("nfs_export", "the mount cannot be exported by file handle"),
-    ("uuid", "the file system id is always that of the upper"),
-    ("verity", "fs-verity digests of metacopy files are not checked"),
-    ("override_creds", "layers are always accessed with the daemon's credentials"),
-    ("writeback", "writes reach the layer at once, they are not cached in the kernel"),
-    ("fast_ino", "inode numbers are always those of the layers"),
-    ("fast_ino_check", "inode numbers are always those of the layers"),
-    ("auto_unmount", "the daemon unmounts when it is told to end; clear a dead mount with lamina umount"),
-    ("max_idle_threads", "the number of threads is fixed"),
-    ("plugins", "layers are directories"),
-    ("seclabel", "security labels are those of the layers"),
-    ("nosymfollow", "symbolic links are always followed"),
-    ("bind", "this is not a bind mount"),
-    ("mand", "Linux has no mandatory locks any more"),
-    ("iversion", "change counters are not kept"),
-    ("max_write", "sizes of requests are agreed on with the kernel"),
-    ("max_read", "sizes of requests are agreed on with the kernel"),
-    ("auto_cache", "what the kernel keeps of a file is always that of the layers"),
-    ("direct_io", "what the kernel keeps of a file is always that of the layers"),
-    ("entry_timeout", "give timeout=SECONDS: names and attributes have one"),
-    ("attr_timeout", "give timeout=SECONDS: names and attributes have one"),
-    ("ac_attr_timeout", "give timeout=SECONDS: names and attributes have one"),
-    ("negative_timeout", "give timeout=SECONDS: names and attributes have one"),
-    ("uid", "give squash_to_uid=ID, or uidmapping="),
-    ("gid", "give squash_to_gid=ID, or gidmapping="),
-    ("umask", "modes are those of the layers"),
-    ("fmask", "modes are those of the layers"),
-    ("dmask", "modes are those of the layers"),
-    ("remember", "inode numbers are those of the layers, and stay"),
-    ("noforget", "inode numbers are those of the layers, and stay"),
-    ("modules", "there are no modules; a layer may be any directory"),
-    ("fd", "lamina opens /dev/fuse itself"),
-    ("rootmode", "the root's mode is that of the layers"),
-    ("user_id", "the mount belongs to who makes it"),
-    ("group_id", "the mount belongs to who makes it"),
-    ("blkdev", "a layer is a directory, not a device"),
-    ("blksize", "a layer is a directory, not a device"),
-    ("setuid", "mount as that user: the mount belongs to who makes it"),
-    ("drop_privileges", "layers are accessed with the daemon's credentials"),
-];
 
 impl Options {
     /// Parses the text of one `-o` after what came before: a later option wins, as in mount(8).

@@ -117,10 +117,17 @@ impl Overlay {
         name: Name<'_>,
         first: usize,
     ) -> Result<Resolution> {
-        let parts = self.part_depths(dir);
         let uppers = usize::from(dir.upper.get().is_some());
         let index = dir.known_parts().index.clone();
-        let mut resolver = Resolver::new(&parts, first, name, self.stack.depths(), self.options.redirects);
+        let collected;
+        let parts = match &index {
+            Some(index) => index.depths(uppers),
+            None => {
+                collected = self.part_depths(dir);
+                &collected
+            }
+        };
+        let mut resolver = Resolver::new(parts, first, name, self.stack.depths(), self.options.redirects);
         loop {
             match resolver.step().map_err(|e| e.at(self.path_of(node, dir).join(name).as_bytes()))? {
                 Step::Done(resolution) => return Ok(resolution),

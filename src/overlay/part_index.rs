@@ -9,7 +9,9 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
+use super::node::LowerPart;
 use crate::path::Name;
+use crate::resolve::Depth;
 
 /// The number of a lower part, 0 on top. There are never more layers than it can count.
 pub(super) type PartNumber = u16;
@@ -50,6 +52,8 @@ pub(super) struct PartIndex {
     unlisted: Box<[PartNumber]>,
     /// Parts in which a name may be deleted by a `.wh.` name. Sorted.
     marked: Box<[PartNumber]>,
+    /// The layers of all parts below one of the upper, which comes first.
+    depths: Box<[Depth]>,
 }
 
 impl PartIndex {
@@ -94,10 +98,16 @@ impl PartIndex {
         &self.unlisted
     }
 
+    /// The layers of the directory's parts, top first, where it has so many in the upper: 0 or 1.
+    pub(super) fn depths(&self, uppers: usize) -> &[Depth] {
+        self.depths.get(1_usize.saturating_sub(uppers)..).unwrap_or_default()
+    }
+
     /// Its memory, bytes.
     pub(super) fn memory(&self) -> usize {
         let parts = self.sets.len() + self.unlisted.len() + self.marked.len();
-        size_of::<PartIndex>() + size_of_val(&*self.names) + parts * size_of::<PartNumber>()
+        let names_and_depths = size_of_val(&*self.names) + size_of_val(&*self.depths);
+        size_of::<PartIndex>() + names_and_depths + parts * size_of::<PartNumber>()
     }
 }
 
@@ -149,7 +159,8 @@ impl Builder {
         self.entries.truncate(len);
     }
 
-    pub(super) fn finish(mut self) -> PartIndex {
+    /// The index of the parts, which are in the layers `lowers`.
+    pub(super) fn finish(mut self, lowers: &[LowerPart]) -> PartIndex {
         self.entries.sort_unstable();
         self.entries.dedup();
         self.marked.sort_unstable();
@@ -179,6 +190,7 @@ impl Builder {
             sets: sets.into(),
             unlisted: self.unlisted.into(),
             marked: self.marked.into(),
+            depths: std::iter::once(Depth(0)).chain(lowers.iter().map(|part| part.depth)).collect(),
         }
     }
 }

@@ -173,7 +173,7 @@ impl Overlay {
     /// Keeps what a listing has told of the lower parts. The directory's state is locked, and was while it was listed.
     pub(super) fn learn_parts(&self, dir: &DirNode, parts: part_index::Builder) {
         if self.options.trusts_listings && !dir.lowers.is_empty() {
-            dir.known_parts().index = Some(Arc::new(parts.finish()));
+            dir.known_parts().index = Some(Arc::new(parts.finish(&dir.lowers)));
         }
     }
 
@@ -211,7 +211,7 @@ impl Overlay {
             }
             budget = budget.saturating_sub(read);
         }
-        dir.known_parts().index = Some(Arc::new(having.finish()));
+        dir.known_parts().index = Some(Arc::new(having.finish(&dir.lowers)));
     }
 }
 

@@ -84,13 +84,28 @@ impl Side {
     }
 }
 
+/// With `io=cached` a file is copied up by its first change, and with the kernel's overlay by being opened for it. So that both
+/// have the same, whoever opens a file to change it gives it the mode that it has, on both sides.
+fn has_changed(opened: &OwnedFd, flags: i32) {
+    if !super::mounts::opens_by_kernel() || flags & libc::O_ACCMODE == libc::O_RDONLY {
+        return;
+    }
+    if let Ok(stat) = nix::sys::stat::fstat(opened) {
+        // Who may not has changed nothing on either side.
+        let mode = nix::sys::stat::Mode::from_bits_truncate(stat.st_mode & 0o7777);
+        nix::sys::stat::fchmod(opened, mode).ok();
+    }
+}
+
 fn perform(slots: &mut [Option<OwnedFd>; SLOTS], op: &Op) -> Sys<String> {
     let done = |()| String::new();
     match op {
         Op::Open { slot, path, flags, mode } => {
             // The old descriptor goes first: its release is part of what is compared.
             slots[*slot] = None;
-            slots[*slot] = Some(sys::open(path, flags.bits() | libc::O_NONBLOCK, *mode)?);
+            let opened = sys::open(path, flags.bits() | libc::O_NONBLOCK, *mode)?;
+            has_changed(&opened, flags.bits());
+            slots[*slot] = Some(opened);
             Ok(String::new())
         }
         Op::Close { slot } => {
@@ -100,6 +115,7 @@ fn perform(slots: &mut [Option<OwnedFd>; SLOTS], op: &Op) -> Sys<String> {
         Op::OpenAt { dir, slot, name, flags, mode } => {
             let Some(dir) = &slots[*dir] else { return Ok(NOTHING.to_owned()) };
             let opened = sys::openat(dir.as_fd(), name, flags.bits() | libc::O_NONBLOCK, *mode)?;
+            has_changed(&opened, flags.bits());
             slots[*slot] = Some(opened);
             Ok(String::new())
         }

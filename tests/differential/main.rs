@@ -14,6 +14,7 @@
 //! - `LAMINA_DIFF_PROGRAM=PATH`: another program than the one just built, called in the same way.
 //! - `LAMINA_DIFF_IGNORE=WHAT,...`: look past differences in these (`nlink`, `ctime`, as the reports name them).
 //! - `LAMINA_DIFF_STATISTICS=1`: how often each operation ended how, to see that it is tested at all.
+//! - `LAMINA_DIFF_IO=auto`: the kernel opens files by itself; both sides change what they open to be changed.
 //! - `LAMINA_DIFF_REQUIRE=1`: fail instead of skipping where the kernel's overlay cannot be mounted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, missing_docs)]
 

@@ -52,6 +52,17 @@ fn program() -> std::ffi::OsString {
     std::env::var_os("LAMINA_DIFF_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_lamina").into())
 }
 
+/// `LAMINA_DIFF_IO`: `open`, the default, in which a file that is opened to be changed is copied up as by the kernel's overlay; or
+/// `auto`, in which its first change does that, where the kernel opens files by itself.
+fn io() -> &'static str {
+    if opens_by_kernel() { "auto" } else { "open" }
+}
+
+/// Is lamina told nothing of openings?
+pub fn opens_by_kernel() -> bool {
+    std::env::var_os("LAMINA_DIFF_IO").is_some_and(|io| io == "auto")
+}
+
 /// No mount or unmount takes longer than this, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -94,7 +105,7 @@ impl Mount {
         if let Some((upper, work)) = &dirs.upper {
             command.arg("--upper").arg(upper).arg("--work").arg(work);
         }
-        command.arg("-f").args(arguments);
+        command.arg("-f").args(["--io", io()]).args(arguments);
         command.stdin(Stdio::null()).stdout(out).stderr(log);
         let child = spawn(&mut command).map_err(|error| format!("lamina does not start: {error}"))?;
         self.pid.store(child.id(), Ordering::SeqCst);
